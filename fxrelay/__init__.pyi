@@ -1,0 +1,2 @@
+from . import composites as composites
+from . import rules as rules

@@ -1,0 +1,5 @@
+"""Spectral Relevance Analysis and what follows: pure functions on labelled data, with memory."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

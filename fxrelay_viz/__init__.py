@@ -1,0 +1,5 @@
+"""Explore explanations by eye: HoloViews elements, linked layouts and a served app."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
