@@ -1,2 +1,11 @@
 from . import composites as composites
 from . import rules as rules
+from .annotating import annotate as annotate
+from .attributing import attribute as attribute
+from .canonizing import canonize as canonize
+from .relaying import Relevance as Relevance
+from .relaying import relay as relay
+from .reporting import report as report
+from .shards import attribute_dataset as attribute_dataset
+from .shards import open_dataset as open_dataset
+from .tracing import trace as trace

@@ -41,6 +41,7 @@ EMBEDDING: Final = "embedding_"
 CLUSTERING: Final = "clustering_"
 EIGENVALUE: Final = "eigenvalue"
 SUSPICION: Final = "suspicion"
+CLUSTER: Final = "cluster"
 
 # attributes
 SCHEMA_VERSION: Final = "schema_version"
@@ -61,7 +62,25 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     SAMPLE: ("sample id", "1"),
     CLASS: ("class name", "1"),
     EIGENVALUE: ("eigenvalue of the normalised Laplacian", "1"),
-    SUSPICION: ("suspicion of a Clever Hans strategy", "1"),
+    SUSPICION: ("suspicion of a Clever Hans strategy", "separability of a continuum"),
+    "degree": ("weight of a sample's edges", "1"),
+    "n_connected": ("connected components of the graph", "1"),
+    "eigengap": ("step to the next eigenvalue", "1"),
+    "embedding_spectral": ("spectral embedding", "1"),
+    "embedding_tsne": ("t-SNE of the spectral embedding", "1"),
+    "clustering_kmeans": ("cluster by k-means, 0 the largest", "cluster index"),
+    "feature": ("preprocessed relevance", "1"),
+    "cluster_size": ("samples in the cluster", "1"),
+    "separability": ("separability of the cluster", "separability of a continuum"),
+    "isolation": ("edges of the cluster for each one that leaves it", "1"),
+    "silhouette": ("mean silhouette of the cluster", "1"),
+    "prototype": ("sample id of the cluster's medoid", "1"),
+    "n_samples": ("samples of the category", "1"),
+    "chosen_n_clusters": ("clusters of the most telling clustering", "1"),
+    "suspicious_cluster": ("most suspicious cluster", "cluster index"),
+    "suspicious_size": ("samples in the most suspicious cluster", "1"),
+    "flagged": ("suspicion at or above the threshold", "1"),
+    "analysed": ("category with enough samples", "1"),
 }  # fmt: skip
 
 

@@ -1,0 +1,70 @@
+"""Values of nodes that depend on no input: parameters, buffers and what is computed from them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+#: call targets whose result is a size, not a tensor
+SIZE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "__len__"})
+SIZE_ATTRIBUTES = frozenset({"shape", "ndim"})
+
+
+def attribute(root: nn.Module, target: str) -> Any:
+    """Return ``root.layer1.0.conv1.weight`` for the dotted `target`."""
+    value: Any = root
+    for part in target.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def reads_size(node: fx.Node) -> bool:
+    """Whether the node asks a tensor for its shape."""
+    if node.op == "call_method":
+        return node.target in SIZE_METHODS
+    return node.op == "call_function" and node.target is getattr and node.args[1] in SIZE_ATTRIBUTES
+
+
+class Constants:
+    """Which nodes of a graph are constant, and their values, computed when asked for.
+
+    Parameters
+    ----------
+    root : nn.Module
+        Holds what ``get_attr`` nodes refer to.
+    detach : bool
+        Compute without recording gradients.
+    """
+
+    def __init__(self, root: nn.Module, *, detach: bool = True) -> None:
+        self.root, self.detach = root, detach
+        self._constant: dict[fx.Node, bool] = {}
+        self._values: dict[fx.Node, Any] = {}
+
+    def __contains__(self, node: fx.Node) -> bool:
+        if node not in self._constant:
+            self._constant[node] = self._decide(node)
+        return self._constant[node]
+
+    def _decide(self, node: fx.Node) -> bool:
+        if node.op == "get_attr":
+            return True
+        pure = node.op in ("call_function", "call_method") and not node.is_impure()
+        return pure and all(n in self for n in node.all_input_nodes)
+
+    def value(self, node: fx.Node) -> Any:
+        """Value of a constant node."""
+        if node not in self._values:
+            with torch.set_grad_enabled(not self.detach):
+                self._values[node] = self._compute(node)
+        return self._values[node]
+
+    def _compute(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            return attribute(self.root, str(node.target))
+        args = fx.map_arg(node.args, self.value)
+        kwargs: Mapping[str, Any] = fx.map_arg(node.kwargs, self.value)
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)  # type: ignore[operator]

@@ -1,0 +1,199 @@
+"""Rewrite a captured graph so that each operator is spelled one way.
+
+Nodes are typed on the way: a node is a signal (a tensor that depends on an input), a constant, or a
+size (integers read from shapes), and only signals carry relevance.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from fxrelay.constants import Constants, reads_size
+from fxrelay.errors import listed, located
+from fxrelay.meta import PATH, SIZE
+from fxrelay.spellings import SPELLINGS
+
+#: calls that check something and compute nothing
+CHECKS = frozenset({"_assert", "_assert_async", "_assert_scalar", "_assert_tensor_metadata"})
+IN_PLACE = frozenset({operator.iadd, operator.isub, operator.imul, operator.itruediv})
+
+
+class LoweringTracer(fx.proxy.GraphAppendingTracer):
+    """Appends canonical calls to a graph and knows the shapes of constants in it."""
+
+    def __init__(self, graph: fx.Graph, root: nn.Module) -> None:
+        super().__init__(graph)
+        self.constants = Constants(root)
+
+    def shape_of(self, node: fx.Node) -> tuple[int, ...]:
+        """Shape of a constant tensor, such as a weight."""
+        return tuple(self.constants.value(node).shape)
+
+
+class Lowering:
+    """One pass over a captured graph."""
+
+    def __init__(self, captured: fx.GraphModule) -> None:
+        self.captured = captured
+        self.graph = fx.Graph()
+        self.tracer = LoweringTracer(self.graph, captured)
+        self.env: dict[fx.Node, Any] = {}
+        self.signals: set[fx.Node] = set()
+        self.paths: set[str] = set()
+        self.faults: list[str] = []
+        self.final = _final_calls(captured.graph)
+
+    def run(self, output: str | int | None) -> fx.GraphModule:
+        """Return the canonical graph module."""
+        for node in self.captured.graph.nodes:
+            if node.op == "output":
+                continue
+            self._step(node)
+        if self.faults:
+            raise ValueError(
+                f"trace: {len(self.faults)} calls cannot be explained:\n{listed(self.faults)}\n"
+                "Call model.eval(), or change these calls."
+            )
+        self._output(output)
+        self.graph.eliminate_dead_code()
+        module = fx.GraphModule(self.captured, self.graph, type(self.captured).__name__)
+        module.graph.lint()
+        return module
+
+    def _step(self, node: fx.Node) -> None:
+        before = next(iter(reversed(self.graph.nodes)), None)
+        args = fx.map_arg(node.args, self.env.__getitem__)
+        kwargs = fx.map_arg(node.kwargs, self.env.__getitem__)
+        try:
+            result = self._lower(node, args, kwargs)
+        except (ValueError, TypeError) as error:
+            self.faults.append(f"{located(node)}: {error}")
+            result = args[0]
+        self.env[node] = result
+        created = self._created_after(before)
+        self._mark(node, created)
+        if _is_in_place(node) and isinstance(node.args[0], fx.Node):
+            self.env[node.args[0]] = result
+
+    def _lower(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        if node.op not in ("call_function", "call_method"):
+            return self._copy(node, args, kwargs)
+        if getattr(node.target, "__name__", node.target) in CHECKS:
+            return None
+        carries = any(n in self.signals for n in _nodes(args, kwargs))
+        if reads_size(node) or not carries or node.target is operator.getitem:
+            return self._copy(node, args, kwargs)
+        lower = SPELLINGS.get(node.target)
+        return lower(*args, **kwargs) if lower else self._copy(node, args, kwargs)
+
+    def _copy(self, node: fx.Node, args: Any, kwargs: Any) -> fx.Proxy:
+        if node.op == "call_module" and node.target == "_guards_fn":
+            return args[0]
+        return self.tracer.create_proxy(node.op, node.target, args, kwargs, name=node.name)
+
+    def _created_after(self, before: fx.Node | None) -> list[fx.Node]:
+        created: list[fx.Node] = []
+        for node in reversed(self.graph.nodes):
+            if node is before:
+                break
+            created.append(node)
+        return created[::-1]
+
+    def _mark(self, source: fx.Node, created: list[fx.Node]) -> None:
+        for i, node in enumerate(created):
+            node.stack_trace = source.stack_trace
+            if node.op == "placeholder":
+                self.signals.add(node)
+                node.meta[PATH] = node.name
+            elif reads_size(node):
+                node.meta[SIZE] = True
+            elif any(n in self.signals for n in node.all_input_nodes):
+                self.signals.add(node)
+                node.meta[PATH] = self._path(source, node, last=i == len(created) - 1)
+            elif node.op == "call_function" and any(n.meta.get(SIZE) for n in node.all_input_nodes):
+                node.meta[SIZE] = True
+
+    def _path(self, source: fx.Node, node: fx.Node, last: bool) -> str:
+        scope, kind = module_of(source)
+        own = _word(node)
+        of_torch = kind is not None and kind.__module__.startswith("torch.")
+        whole = last and of_torch and source in self.final
+        path = scope if whole and scope else ".".join(filter(None, (scope, own)))
+        unique = _unique(path, self.paths)
+        node._rename(unique.replace(".", "_"))
+        return unique
+
+    def _output(self, pick: str | int | None) -> None:
+        value = fx.map_arg(self.captured.graph.output_node().args[0], self.env.__getitem__)
+        if pick is not None:
+            value = _picked(value, pick)
+        if not isinstance(value, fx.Proxy):
+            names = list(value) if isinstance(value, dict) else list(range(len(value)))
+            raise ValueError(
+                f"trace: needs one output tensor; got {type(value).__name__} with {names}. "
+                "Choose one with output=..."
+            )
+        self.graph.output(value.node)
+
+
+def module_of(node: fx.Node) -> tuple[str, type | None]:
+    """Return path and class of the innermost module whose forward made the node."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return "", None
+    path, kind = list(stack.values())[-1]
+    return str(path).removeprefix("L['self'].").removeprefix("L['self']"), (
+        kind if isinstance(kind, type) else None
+    )
+
+
+def _final_calls(graph: fx.Graph) -> set[fx.Node]:
+    """Return the last call that each run of a module makes: the one that bears its name."""
+    calls = [n for n in graph.nodes if n.op.startswith("call")]
+    keys = [list(n.meta.get("nn_module_stack") or ("",))[-1] for n in calls]
+    following = [*keys[1:], None]
+    return {n for n, key, after in zip(calls, keys, following, strict=True) if key != after}
+
+
+def _picked(value: Any, pick: str | int) -> Any:
+    known = list(value) if isinstance(value, dict) else list(range(len(value)))
+    if pick not in known:
+        raise ValueError(f"trace: needs output in {known}; got {pick!r}.")
+    return value[pick]
+
+
+def _unique(path: str, taken: set[str]) -> str:
+    name, i = path, 0
+    while name in taken:
+        i += 1
+        name = f"{path}_{i}"
+    taken.add(name)
+    return name
+
+
+def _word(node: fx.Node) -> str:
+    target: Callable[..., Any] | str = node.target
+    return str(target if isinstance(target, str) else target.__name__).strip("_").split(".")[0]
+
+
+def _is_in_place(node: fx.Node) -> bool:
+    if node.op == "call_method":
+        name = str(node.target)
+        return name.endswith("_") and not name.endswith("__")
+    if node.op != "call_function":
+        return False
+    overload = isinstance(node.target, torch._ops.OpOverload)
+    name = node.target._opname if overload else getattr(node.target, "__name__", "")  # type: ignore[union-attr]
+    named = name.endswith("_") and not name.endswith("__")
+    return named or node.target in IN_PLACE or bool(node.kwargs.get("inplace"))
+
+
+def _nodes(args: Any, kwargs: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.node.map_aggregate(
+        (args, kwargs), lambda p: found.append(p.node) if isinstance(p, fx.Proxy) else None
+    )
+    return found

@@ -1,0 +1,13 @@
+"""Keys under which fxrelay keeps what it knows of a node in ``node.meta``."""
+
+from typing import Final
+
+#: qualified path, as users address the node; only tensors that depend on an input have one
+PATH: Final = "path"
+#: the integers of a shape
+SIZE: Final = "size"
+#: the rule, and the row of the composite that gave it
+RULE: Final = "rule"
+ROW: Final = "row"
+#: on graph modules: the log of rewrites
+REWRITES: Final = "rewrites"

@@ -1,0 +1,64 @@
+"""Passes over a finished program: fold constants, merge equal calls, drop dead code."""
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from fxrelay.constants import Constants
+
+
+def fold_constants(module: fx.GraphModule) -> fx.GraphModule:
+    """Replace what depends on no input by its value, computed now: a snapshot."""
+    constants = Constants(module)
+    snapshot = nn.Module()
+    replaced: dict[fx.Node, str] = {}
+    for node in list(module.graph.nodes):
+        if node in constants and any(user not in constants for user in node.users):
+            replaced[node] = _kept(snapshot, node, constants.value(node))
+    for node, name in replaced.items():
+        with module.graph.inserting_before(node):
+            value = module.graph.create_node("get_attr", name)
+        node.replace_all_uses_with(value, delete_user_cb=lambda user: user not in constants)
+    drop_dead_calls(module.graph)
+    return fx.GraphModule(snapshot, module.graph, "Relay")
+
+
+def _kept(snapshot: nn.Module, node: fx.Node, value: torch.Tensor) -> str:
+    name = node.name
+    while hasattr(snapshot, name):
+        name += "_"
+    snapshot.register_buffer(name, value.detach().clone())
+    return name
+
+
+def drop_dead_calls(graph: fx.Graph) -> None:
+    """Erase what nobody uses; everything in a program is pure."""
+    for node in reversed(graph.nodes):
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.erase_node(node)
+
+
+def merge_equal_calls(graph: fx.Graph) -> None:
+    """Let equal calls with equal arguments share one result."""
+    seen: dict[Any, fx.Node] = {}
+    for node in list(graph.nodes):
+        if node.op not in ("call_function", "get_attr"):
+            continue
+        key = (node.op, node.target, _frozen(node.args), _frozen(node.kwargs))
+        first = seen.setdefault(key, node)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            graph.erase_node(node)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((k, _frozen(v)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return (type(value).__name__, *map(_frozen, value))
+    if isinstance(value, slice):
+        return ("slice", _frozen(value.start), _frozen(value.stop), _frozen(value.step))
+    if isinstance(value, bool | int | float):
+        return (type(value).__name__, repr(value))
+    return value

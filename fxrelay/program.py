@@ -1,0 +1,111 @@
+"""The relevance program while it is written: an fx graph, its constants, relevance and sinks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.fx import Proxy
+
+from fxrelay import kernels
+from fxrelay.constants import Constants, attribute
+from fxrelay.facts import carries_signal
+
+SEED = "seed"
+
+
+class Program:
+    """Copies the forward pass, then takes the calls that rules and operators make.
+
+    Parameters
+    ----------
+    model : GraphModule
+        Canonical and annotated.
+    sinks_wanted : bool
+        Whether relevance that no input gets is booked.
+    """
+
+    def __init__(self, model: fx.GraphModule, *, sinks_wanted: bool) -> None:
+        self.model, self.sinks_wanted = model, sinks_wanted
+        self.graph = fx.Graph()
+        self.tracer = fx.proxy.GraphAppendingTracer(self.graph)
+        self.attributes: dict[str, torch.Tensor] = {}
+        self.env: dict[fx.Node, Proxy] = {}
+        self.relevance: dict[fx.Node, Any] = {}
+        self.sinks: dict[str, Proxy] = {}
+        self._model_constants = Constants(model)
+        self.seed = self._forward()
+
+    def _forward(self) -> Proxy:
+        inputs = [n for n in self.model.graph.nodes if n.op == "placeholder"]
+        for node in inputs:
+            self._copy(node)
+        seed = self.tracer.create_proxy("placeholder", SEED, (), {})
+        for node in self.model.graph.nodes:
+            if node.op not in ("placeholder", "output"):
+                self._copy(node)
+        return seed
+
+    def _copy(self, node: fx.Node) -> None:
+        copied = self.graph.node_copy(node, lambda n: self.env[n].node)
+        if node.op == "get_attr":
+            self.attributes[str(node.target)] = attribute(self.model, str(node.target))
+        self.env[node] = Proxy(copied, self.tracer)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Proxy:
+        """Write a call."""
+        return self.tracer.create_proxy("call_function", function, args, kwargs)
+
+    def constant(self, name: str, value: torch.Tensor) -> Proxy:
+        """Write a tensor that the program owns."""
+        unique, i = name, 0
+        while unique in self.attributes and self.attributes[unique] is not value:
+            i += 1
+            unique = f"{name}_{i}"
+        self.attributes[unique] = value
+        return self.tracer.create_proxy("get_attr", unique, (), {})
+
+    def shape_of(self, weight: Proxy) -> tuple[int, ...]:
+        """Shape of a weight, which is constant."""
+        node = next(n for n, proxy in self.env.items() if proxy.node is weight.node)
+        return tuple(self._model_constants.value(node).shape)
+
+    def give(self, node: fx.Node, amount: Any) -> None:
+        """Add relevance to a node; to a constant means to its sink; parts of a tuple stay apart."""
+        if amount is None:
+            return
+        if not carries_signal(node):
+            if self.sinks_wanted:
+                self.book(str(node.target), self.call(kernels.per_sample, amount))
+            return
+        known = self.relevance.get(node)
+        total = amount if known is None else known + amount
+        if not total.node.name.startswith("r_"):
+            total.node._rename(f"r_{node.name}")
+        self.relevance[node] = total
+
+    def give_part(self, node: fx.Node, part: int, amount: Any) -> None:
+        """Add relevance to one element of a node whose value is a tuple."""
+        parts = self.relevance.setdefault(node, {})
+        parts[part] = amount if part not in parts else parts[part] + amount
+
+    def book(self, sink: str, amount: Proxy) -> None:
+        """Add to a sink; `amount` has shape (batch,)."""
+        known = self.sinks.get(sink)
+        self.sinks[sink] = amount if known is None else known + amount
+
+    def root(self) -> nn.Module:
+        """Return a module that holds what the program refers to."""
+        root = nn.Module()
+        for target, value in self.attributes.items():
+            place = root
+            *path, leaf = target.split(".")
+            for part in path:
+                if not hasattr(place, part):
+                    place.add_module(part, nn.Module())
+                place = getattr(place, part)
+            if isinstance(value, nn.Parameter):
+                place.register_parameter(leaf, value)
+            else:
+                place.register_buffer(leaf, value)
+        return root

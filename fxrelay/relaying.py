@@ -1,0 +1,260 @@
+"""Lower an annotated graph into a relevance program, an fx graph of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from fxrelay import facts, kernels, share
+from fxrelay.annotating import require_annotated
+from fxrelay.meta import PATH, RULE
+from fxrelay.operators import operator_of
+from fxrelay.passes import drop_dead_calls, fold_constants, merge_equal_calls
+from fxrelay.program import Program
+from fxrelay.site import Site
+from fxrelay.terms import Bound, Rule
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """What a relevance program returns.
+
+    Attributes
+    ----------
+    output : Tensor (batch, ...)
+        The model's output.
+    relevance : Tensor, shape of the input; or a dict of them by input name
+        Relevance of the input, in units of the seed.
+    recorded : dict of path to Tensor
+        Relevance at the recorded nodes, shape of their outputs.
+    activations : dict of path to Tensor
+        Outputs of the recorded nodes.
+    sinks : dict of name to Tensor (batch,)
+        Relevance that no input got: "<path>.bias", constants by name, "stabilizer",
+        "undistributed".
+    """
+
+    output: Tensor
+    relevance: Tensor | Mapping[str, Tensor]
+    recorded: Mapping[str, Tensor]
+    activations: Mapping[str, Tensor]
+    sinks: Mapping[str, Tensor]
+
+
+class Relay:
+    """A relevance program: ``relay(x, seed)``.
+
+    It is a snapshot of its model unless it was built with ``live=True``.
+
+    Attributes
+    ----------
+    graph : GraphModule
+        The program, with inputs (x, ..., seed) and a dict as output. Compile, export or vmap it.
+    model : GraphModule
+        The annotated graph it was lowered from.
+    """
+
+    def __init__(self, graph: fx.GraphModule, model: fx.GraphModule) -> None:
+        self.graph, self.model = graph, model
+        self._boxes = _boxes(model)
+
+    @property
+    def code(self) -> str:
+        """The program as readable Python."""
+        return self.graph.code
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the model's inputs."""
+        return [n.name for n in self.model.graph.nodes if n.op == "placeholder"]
+
+    def __call__(self, *inputs_and_seed: Tensor) -> Relevance:
+        """Run the program.
+
+        Parameters
+        ----------
+        *inputs_and_seed : Tensors
+            The model's inputs (batch, ...), then the seed: relevance at the output, of its shape.
+        """
+        *inputs, _ = inputs_and_seed
+        require_in_boxes(self._boxes, dict(zip(self.inputs, inputs, strict=True)))
+        out = self.graph(*inputs_and_seed)
+        relevance = out["relevance"]
+        only = relevance[self.inputs[0]] if len(relevance) == 1 else relevance
+        return Relevance(out["output"], only, out["recorded"], out["activations"], out["sinks"])
+
+    def __repr__(self) -> str:
+        return f"Relay of {type(self.model).__name__}: {len(self.graph.graph.nodes)} nodes"
+
+
+def relay(
+    graph: fx.GraphModule,
+    *,
+    record: Sequence[str] = (),
+    sinks: bool = True,
+    live: bool = False,
+    reference: bool = False,
+) -> Relay:
+    """Lower an annotated graph into a relevance program.
+
+    Parameters
+    ----------
+    graph : GraphModule
+        From `fxrelay.annotate`.
+    record : sequence of str
+        Globs on node paths at which relevance and activation are returned.
+    sinks : bool, default True
+        Whether to book relevance that no input gets; without, the program is a little cheaper.
+    live : bool, default False
+        Keep parameters inside, so that relevance can be differentiated in them; otherwise what
+        depends on parameters alone is computed once, now.
+    reference : bool, default False
+        Follow the rules term by term instead of running the cost pass.
+
+    Returns
+    -------
+    Relay
+
+    Raises
+    ------
+    RuleError
+        If a node has no rule, or `record` matches nothing.
+    """
+    require_annotated(graph)
+    names = _recorded(graph, record)
+    program = Program(graph, sinks_wanted=sinks)
+    _walk(program, reference)
+    _outputs(program, names)
+    merge_equal_calls(program.graph)
+    drop_dead_calls(program.graph)
+    module = fx.GraphModule(program.root(), program.graph, "Relay")
+    module = module if live else fold_constants(module)
+    module.graph.lint()
+    return Relay(module, graph)
+
+
+def _walk(program: Program, reference: bool) -> None:
+    graph = program.model.graph
+    nonnegative, positive = facts.nonnegative(graph), facts.only_positive(graph)
+    program.relevance[graph.output_node().args[0]] = program.seed
+    for node in reversed(facts.signal_calls(graph)):
+        relevance = program.relevance.get(node)
+        if relevance is None:
+            continue
+        if _projects(node):
+            program.give_part(node.args[0], node.args[1], relevance)
+            continue
+        site = _site(program, node)
+        site.nonnegative = node.args[0] in nonnegative
+        site.positive = node in positive
+        if isinstance(relevance, dict):
+            relevance = [relevance.get(i) for i in range(max(relevance) + 1)]
+        for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
+            program.give(operand, amount)
+
+
+def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:
+    rule = site.node.meta[RULE]
+    if not isinstance(rule, Rule):
+        return rule(site, site.inputs, site.output, relevance)
+    if site.operator.linear is None:
+        return share.of_sum(site, rule, relevance)
+    return (share.of_linear(site, rule, relevance, reference=reference),)
+
+
+def _site(program: Program, node: fx.Node) -> Site:
+    operator = operator_of(node)
+    lookup = program.env.__getitem__
+    carriers = tuple(n for n in operator.operands(node.args) if isinstance(n, fx.Node))
+    if operator.name == "scale":
+        carriers = tuple(n for n in node.args[:2] if facts.carries_signal(n))
+    return Site(
+        node,
+        operator,
+        fx.map_arg(node.args, lookup),
+        program.env[node],
+        carriers,
+        tuple(map(lookup, carriers)),
+        program,
+        kwargs=dict(fx.map_arg(node.kwargs, lookup)),
+    )
+
+
+def _projects(node: fx.Node) -> bool:
+    """Whether the node picks an element of a tuple."""
+    source = node.args[0]
+    if operator_of(node).name != "getitem" or not isinstance(source, fx.Node):
+        return False
+    return operator_of(source).name in ("max_pool", "split")
+
+
+def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
+    graph, nodes = program.model.graph, program.relevance
+    inputs = [n for n in graph.nodes if n.op == "placeholder"]
+    output = program.env[graph.output_node().args[0]]
+    result = {
+        "output": output,
+        "relevance": {n.name: nodes.get(n, None) for n in inputs},
+        "recorded": {path: nodes.get(n, None) for path, n in names.items()},
+        "activations": {path: program.env[n] for path, n in names.items()},
+        "sinks": program.sinks,
+    }
+    for group in ("relevance", "recorded"):
+        for name, value in result[group].items():
+            if value is None:
+                node = names[name] if group == "recorded" else _named(inputs, name)
+                result[group][name] = program.call(torch.zeros_like, program.env[node])
+    program.graph.output(fx.node.map_aggregate(result, lambda p: p.node))
+
+
+def _named(nodes: Sequence[fx.Node], name: str) -> fx.Node:
+    return next(n for n in nodes if n.name == name)
+
+
+def _recorded(graph: fx.GraphModule, record: Sequence[str]) -> dict[str, fx.Node]:
+    calls = {str(n.meta[PATH]): n for n in facts.signal_calls(graph.graph)}
+    missed = [g for g in record if not any(fnmatchcase(path, g) for path in calls)]
+    if missed:
+        raise ValueError(
+            f"relay: record needs paths of nodes; nothing matches {missed}. "
+            f"Known are {', '.join(list(calls)[:8])}, ..."
+        )
+    return {path: n for path, n in calls.items() if any(fnmatchcase(path, g) for g in record)}
+
+
+def _boxes(model: fx.GraphModule) -> list[tuple[str, Tensor, Tensor]]:
+    """Bounds of the z_box rules that act on a model input directly."""
+    found = []
+    for node in facts.signal_calls(model.graph):
+        rule = node.meta.get(RULE)
+        source = node.args[0]
+        if not isinstance(rule, Rule) or "outside allowed" in rule.name:
+            continue
+        bounds = [
+            key
+            for s in rule.shares
+            for t in s.terms
+            for key, _ in t.input.coefficients
+            if isinstance(key, Bound)
+        ]
+        if len(bounds) == 2 and isinstance(source, fx.Node) and source.op == "placeholder":
+            found.append((source.name, bounds[0].value, bounds[1].value))
+    return found
+
+
+def require_in_boxes(
+    boxes: Sequence[tuple[str, Tensor, Tensor]], inputs: Mapping[str, Tensor]
+) -> None:
+    """Raise where an input leaves the bounds of its z_box rule."""
+    for name, low, high in boxes:
+        x = inputs[name].detach()
+        outside = (x < kernels.bound_of(low, x)) | (x > kernels.bound_of(high, x))
+        if bool(outside.any()):
+            raise ValueError(
+                f"z_box: needs `{name}` between low and high; got {int(outside.sum())} of "
+                f"{outside.numel()} values outside, range {float(x.min()):g} to "
+                f"{float(x.max()):g}. Widen the bounds or pass allow_outside=True."
+            )

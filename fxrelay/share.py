@@ -1,0 +1,214 @@
+"""Write a rule that is data into the program: denominators, quotients, adjoints, sinks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Proxy
+
+from fxrelay import algebra, kernels
+from fxrelay.site import Linear, Site
+from fxrelay.terms import (
+    W_NEGATIVE,
+    W_POSITIVE,
+    X_NEGATIVE,
+    X_POSITIVE,
+    Basis,
+    Bound,
+    Form,
+    Rule,
+    Share,
+    W,
+)
+
+#: fewer products than this in one output, and a difference of sums may lose its digits
+FEW_TAPS = 16
+
+GATES: dict[str, Callable[..., Any]] = {
+    "positive": kernels.where_positive,
+    "negative": kernels.where_negative,
+}
+
+
+@dataclass
+class Evaluate:
+    """Forms as program values; each basis element is computed once."""
+
+    site: Site
+    value: Any
+    basis: Callable[[Basis], Any]
+
+    def __call__(self, form: Form) -> Any:
+        """Return the linear combination; None for the empty one."""
+        if form in (X_POSITIVE, W_POSITIVE):
+            return self.site.call(torch.clamp, self.value, min=0)
+        if form in (X_NEGATIVE, W_NEGATIVE):
+            return self.site.call(torch.clamp, self.value, max=0)
+        parts = [_scaled(self.basis(key), c) for key, c in form.coefficients]
+        return _sum(parts)
+
+
+def _scaled(value: Any, coefficient: float) -> Any:
+    return value if coefficient == 1 else value * coefficient
+
+
+def _sum(parts: list[Any]) -> Any:
+    total = None
+    for part in parts:
+        total = part if total is None else total + part
+    return total
+
+
+def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> Proxy:
+    """Relevance of a linear operator's input.
+
+    With `reference` the rule is followed term by term, without the cost pass.
+    """
+    op = site.linear()
+    x = site.inputs[0]
+    if op.weight is None:
+        rule = _unweighted(rule)
+    plan = algebra.split(rule) if reference else algebra.plan(
+        rule, nonnegative=site.nonnegative, positive=site.positive, few_taps=op.taps < FEW_TAPS
+    )  # fmt: skip
+    inputs = Evaluate(site, x, _input_basis(site, x))
+    weights = Evaluate(site, op.weight, _weight_basis(site, op.weight))
+    products = [(op.apply(inputs(p.input), weights(p.weight)), p.shares) for p in plan.forwards]
+    quotients = [
+        _quotient(site, rule, share, _denominator(site, op, rule, plan, j, products), relevance)
+        for j, share in enumerate(plan.shares)
+    ]
+    pulled = [
+        _times(
+            inputs(p.input) if p.input != Form.of({"1": 1}) else None,
+            op.pull(_sum([_scaled(quotients[j], c) for j, c in p.shares]), weights(p.weight), x),
+        )
+        for p in plan.adjoints
+    ]
+    return _sum(pulled)
+
+
+def _times(value: Any, pulled: Proxy) -> Proxy:
+    return pulled if value is None else value * pulled
+
+
+def _denominator(
+    site: Site, op: Linear, rule: Rule, plan: algebra.Plan, j: int, products: list[Any]
+) -> Any:
+    reuse, share = plan.reuse[j], plan.shares[j]
+    parts = [_scaled(site.output, reuse)] if reuse else []
+    parts += [_scaled(value, c) for value, shares in products for k, c in shares if k == j]
+    bias = share.bias if rule.bias == "absorb" else Form()
+    left = bias - reuse * W  # the reused output has the whole bias in it
+    if op.bias is not None and left:
+        parts.append(Evaluate(site, op.bias, _weight_basis(site, op.bias))(left))
+    return _sum(parts)
+
+
+def _quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Proxy) -> Proxy:
+    stable = rule.stabilizer
+    options = [stable.epsilon, stable.clip, stable.norm_scale]
+    while options and options[-1] is False:
+        options.pop()
+    st = site.call(kernels.stabilize, d, *options)
+    gate = GATES.get(share.where)
+    gated = site.call(gate, relevance, site.output) if gate else relevance
+    s = _scaled(gated, share.gain) / st
+    if site.program.sinks_wanted:
+        _book(site, rule, share, s, d, st)
+    return s
+
+
+def _book(site: Site, rule: Rule, share: Share, s: Proxy, d: Any, st: Proxy) -> None:
+    bias = site.linear().bias if site.operator.linear else None
+    if bias is not None and rule.bias == "absorb" and share.bias:
+        kept = Evaluate(site, bias, _weight_basis(site, bias))(share.bias)
+        site.book(f"{site.name}.bias", site.call(kernels.per_sample, s * kept))
+    whole = site.call(torch.broadcast_to, d, s.shape)
+    site.book("stabilizer", site.call(kernels.absorbed, s, whole, st))
+    site.book("undistributed", site.call(kernels.undistributed, s, whole, st))
+
+
+def _input_basis(site: Site, x: Proxy) -> Callable[[Basis], Any]:
+    def basis(key: Basis) -> Any:
+        if isinstance(key, Bound):
+            value = site.program.constant(key.name, key.value)
+            return site.call(kernels.bound_of, value, x)
+        return {
+            "x": lambda: x,
+            "|x|": lambda: site.call(torch.abs, x),
+            "1": lambda: site.call(kernels.ones_of, x),
+        }[key]()
+
+    return basis
+
+
+def _weight_basis(site: Site, w: Proxy | None) -> Callable[[Basis], Any]:
+    def basis(key: Basis) -> Any:
+        return {
+            "w": lambda: w,
+            "|w|": lambda: site.call(torch.abs, w),
+            "w2": lambda: site.call(torch.square, w),
+            "1": lambda: site.call(torch.ones_like, w),
+        }[str(key)]()
+
+    return basis
+
+
+def _unweighted(rule: Rule) -> Rule:
+    """Return the rule for an operator whose weights are fixed, equal within an output and > 0.
+
+    There ``w = |w|``, and w² or 1 differ from w by a factor that the denominator cancels.
+    """
+    shares = tuple(
+        Share(tuple(_unweighted_term(t) for t in s.terms), s.gain, s.where) for s in rule.shares
+    )
+    return Rule(shares, rule.stabilizer, "zero", rule.name)
+
+
+def _unweighted_term(term: Any) -> Any:
+    factor = sum(c for _, c in term.weight.coefficients)
+    return type(term)(term.input, Form.of({"w": factor}))
+
+
+def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
+    """Relevance of the operands of ``a + b`` or ``a - b``: linear with weights 1 and -1.
+
+    A number among the operands gets its share too, booked as the sink of the site.
+    """
+    signs = [1.0, -1.0 if site.node.target is torch.sub else 1.0]
+    operands = list(site.args[:2])
+    given: list[Any] = [0.0] * len(operands)
+    for share in rule.shares:
+        parts = [_contribution(site, share, x, w) for x, w in zip(operands, signs, strict=True)]
+        s = _quotient(site, rule, share, _sum(parts), relevance)
+        given = [_sum([r, part * s]) if r != 0.0 else part * s
+                 for r, part in zip(given, parts, strict=True)]  # fmt: skip
+    shaped = []
+    for x, r in zip(operands, given, strict=True):
+        if isinstance(x, Proxy):
+            shaped.append(site.call(kernels.sum_to, r, x))
+        elif site.program.sinks_wanted:
+            site.book(f"{site.name}.constant", site.call(kernels.per_sample, r))
+    return shaped
+
+
+def _contribution(site: Site, share: Share, x: Any, sign: float) -> Any:
+    """Sum of the terms' products for one operand, with the sign as its weight."""
+    weight = {"w": sign, "|w|": 1.0, "w2": 1.0, "1": 1.0}
+    total = Form()
+    for term in share.terms:
+        factor = sum(c * weight[str(k)] for k, c in term.weight.coefficients)
+        total = total + factor * term.input
+    if not isinstance(x, Proxy):
+        values = {"x": x, "|x|": abs(x), "1": 1.0}
+        return sum(c * values[str(k)] for k, c in total.coefficients)
+    if not total:
+        return x * 0.0
+    return Evaluate(site, x, _whole_input_basis(site, x))(total)
+
+
+def _whole_input_basis(site: Site, x: Proxy) -> Callable[[Basis], Any]:
+    known = _input_basis(site, x)
+    return lambda key: site.call(torch.ones_like, x) if key == "1" else known(key)

@@ -1,0 +1,103 @@
+"""One call of an operator in the relevance program that is being written.
+
+Rules and operators run on `torch.fx.Proxy` values, so what they do is what the program records.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import fx
+from torch.fx import Proxy
+
+from fxrelay.meta import PATH
+
+if TYPE_CHECKING:
+    from fxrelay.operators import Operator
+    from fxrelay.program import Program
+
+
+@dataclass(frozen=True)
+class Linear:
+    """How a linear operator runs with other inputs and weights.
+
+    Attributes
+    ----------
+    apply : callable
+        ``(x, w) -> z`` without bias.
+    pull : callable
+        ``(s, w, x) -> Jᵀs``, the transpose of ``apply`` in x.
+    weight, bias : Proxy or None
+        None as weight: the operator has fixed weights >= 0, and `apply` ignores `w`. The bias is
+        shaped so that it broadcasts to the output.
+    taps : int
+        How many products meet in one output.
+    """
+
+    apply: Callable[[Proxy, Proxy | None], Proxy]
+    pull: Callable[[Proxy, Proxy | None, Proxy], Proxy]
+    weight: Proxy | None = None
+    bias: Proxy | None = None
+    taps: int = 1 << 30
+
+
+@dataclass
+class Site:
+    """A node of the model, and where its values stand in the program.
+
+    Attributes
+    ----------
+    node : fx.Node
+        The node of the annotated graph.
+    operator : Operator
+        Its row of the operator table.
+    args : tuple
+        Its canonical arguments, tensors as proxies of the forward pass.
+    output : Proxy
+        Its output.
+    carriers : tuple of fx.Node
+        The operands that relevance goes to, in order; constants are among them as sinks.
+    inputs : tuple of Proxy
+        Their values.
+    nonnegative : bool
+        Whether the first input is known to be >= 0.
+    positive : bool
+        Whether relevance can only sit where the output is > 0.
+    """
+
+    node: fx.Node
+    operator: "Operator"
+    args: tuple[Any, ...]
+    output: Proxy
+    carriers: tuple[Any, ...]
+    inputs: tuple[Proxy, ...]
+    program: "Program"
+    nonnegative: bool = False
+    positive: bool = False
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Qualified path of the node."""
+        return str(self.node.meta[PATH])
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Proxy:
+        """Write the call ``function(*args)`` into the program."""
+        return self.program.call(function, *args, **kwargs)
+
+    def adjoint(self, relevance: Any) -> tuple[Proxy | None, ...]:
+        """Write the vector-Jacobian product, one result per input."""
+        return tuple(self.operator.adjoint(self, relevance))
+
+    def linear(self) -> Linear:
+        """Return the operator as a linear map, if it is one."""
+        if self.operator.linear is None:
+            raise TypeError(f"{self.name}: {self.operator.name} is no linear operator.")
+        return self.operator.linear(self)
+
+    def book(self, sink: str, amount: Proxy) -> None:
+        """Book relevance that no input gets; `amount` has shape (batch,)."""
+        self.program.book(sink, amount)
+
+
+Adjoint = Callable[[Site, Any], Sequence[Proxy | None]]

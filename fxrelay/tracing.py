@@ -1,0 +1,156 @@
+"""Trace a model into a canonical fx graph; the model is not touched.
+
+``torch.fx.symbolic_trace`` goes through every module, torch's own included, so modules become the
+functions that they call, with parameters as ``get_attr`` nodes. `fxrelay.spellings` then gives each
+operator its canonical call. Where symbolic tracing fails, ``torch.export`` takes over.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+from torch.export import ExportedProgram
+
+from fxrelay.errors import TraceFailed, listed
+from fxrelay.lower import Lowering
+
+Model = nn.Module | fx.GraphModule | ExportedProgram
+
+
+def trace(
+    model: Model,
+    example: torch.Tensor | Sequence[torch.Tensor] | None = None,
+    *,
+    output: str | int | None = None,
+    leaf: Sequence[type[nn.Module]] = (),
+) -> fx.GraphModule:
+    """Trace `model` into a canonical graph.
+
+    Parameters
+    ----------
+    model : nn.Module, GraphModule or ExportedProgram
+        In eval mode. Parameters are shared with the graph, not copied.
+    example : Tensor (batch, ...) or sequence of them, optional
+        Inputs that allow the ``torch.export`` fallback.
+    output : str or int, optional
+        Which entry of a dict or tuple output to explain.
+    leaf : sequence of module classes
+        Modules to keep whole; each needs a rule that is a function.
+
+    Returns
+    -------
+    GraphModule
+        Every node carries ``meta["path"]``, the qualified name that selectors match.
+
+    Raises
+    ------
+    ValueError
+        If a submodule is in train mode, or an operator is used in a way that cannot be explained.
+    TraceFailed
+        If neither symbolic tracing nor ``torch.export`` captures the model.
+    """
+    if isinstance(model, ExportedProgram):
+        model = model.module(check_guards=False)
+    else:
+        require_eval(model)
+    captured = model if isinstance(model, fx.GraphModule) else _capture(model, example, leaf)
+    return Lowering(captured).run(output)
+
+
+def require_eval(model: nn.Module) -> None:
+    """Raise where any submodule is in train mode; containers of eval modules do not matter."""
+    if isinstance(model, fx.GraphModule):
+        return
+    training = [
+        f"`{name or 'the model'}` ({type(m).__name__})"
+        for name, m in model.named_modules()
+        if m.training
+    ]
+    if training:
+        raise ValueError(
+            f"trace: needs the model in eval mode; got {len(training)} modules in train mode:\n"
+            f"{listed(training, 5)}\nCall model.eval() first."
+        )
+
+
+class ThroughTracer(fx.Tracer):
+    """A tracer that enters every module but the leaves, and records where in the source it is."""
+
+    def __init__(self, leaf: Sequence[type[nn.Module]] = ()) -> None:
+        super().__init__()
+        self.leaf = tuple(leaf)
+        self.record_stack_traces = True
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Keep only the caller's leaves whole."""
+        return isinstance(m, self.leaf)
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Enter `m`, past torch's own checks that ask a proxy for its rank."""
+        make = next((f for kind, f in FORWARDS.items() if isinstance(m, kind)), None)
+        own = type(m).forward.__module__.startswith("torch.")
+        return super().call_module(m, make(m) if make and own else forward, args, kwargs)
+
+
+def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> Callable[..., Any]:
+    def forward(input: fx.Proxy) -> Any:
+        batch_statistics = m.running_mean is None
+        return F.batch_norm(
+            input, m.running_mean, m.running_var, m.weight, m.bias, batch_statistics, 0.0, m.eps
+        )
+
+    return forward
+
+
+def _conv_transpose(m: Any) -> Callable[..., Any]:
+    apply = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[len(m.stride)]
+
+    def forward(input: fx.Proxy) -> Any:
+        options = m.stride, m.padding, m.output_padding, m.groups, m.dilation
+        return apply(input, m.weight, m.bias, *options)  # type: ignore[arg-type]
+
+    return forward
+
+
+#: modules of torch whose forward branches on ranks, and what they compute in eval mode
+FORWARDS: Mapping[type[nn.Module], Callable[[Any], Callable[..., Any]]] = {
+    nn.modules.batchnorm._BatchNorm: _batch_norm,
+    nn.modules.conv._ConvTransposeNd: _conv_transpose,
+}
+
+
+def _capture(model: nn.Module, example: Any, leaf: Sequence[type[nn.Module]]) -> fx.GraphModule:
+    model = nn.Sequential(model) if isinstance(model, tuple(FORWARDS)) else model
+    try:
+        tracer = ThroughTracer(leaf)
+        return fx.GraphModule(model, tracer.trace(model), type(model).__name__)
+    except Exception as error:
+        if example is None:
+            raise TraceFailed(
+                f"trace: needs a model that torch.fx can follow; got {type(model).__name__}, "
+                f"which stops it: {error}\nPass example inputs, trace(model, example), so that "
+                "torch.export can be tried; or keep the module whole with leaf=[...]."
+            ) from error
+        return _export(model, example, error)
+
+
+def _export(model: nn.Module, example: Any, first: Exception) -> fx.GraphModule:
+    inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
+    batch = tuple({0: torch.export.Dim.AUTO} for _ in inputs)
+    try:
+        exported = torch.export.export(model, inputs, dynamic_shapes=batch)
+        return exported.module(check_guards=False)  # type: ignore[return-value]
+    except Exception as error:
+        raise TraceFailed(
+            f"trace: neither torch.fx nor torch.export can follow {type(model).__name__}.\n"
+            f"torch.fx: {first}\ntorch.export: {error}\n"
+            "Take the control flow that depends on values out of forward()."
+        ) from error
