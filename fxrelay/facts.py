@@ -22,6 +22,14 @@ def signal_calls(graph: fx.Graph) -> list[fx.Node]:
     return [n for n in graph.nodes if n.op.startswith("call") and carries_signal(n)]
 
 
+def picks_part(node: fx.Node) -> bool:
+    """Whether the node picks an element of a tuple, such as the output of a pooling call."""
+    source = node.args[0] if node.args else None
+    if operator_of(node).name != "getitem" or not isinstance(source, fx.Node):
+        return False
+    return operator_of(source).name in ("max_pool", "split")
+
+
 def nonnegative(graph: fx.Graph) -> set[fx.Node]:
     """Nodes whose value is known to be >= 0, whatever the input."""
     known: set[fx.Node] = set()

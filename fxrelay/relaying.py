@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from fxrelay.meta import PATH, RULE
 from fxrelay.operators import operator_of
 from fxrelay.passes import drop_dead_calls, fold_constants, merge_equal_calls
 from fxrelay.program import Program
+from fxrelay.provenance import digest_of
 from fxrelay.site import Site
 from fxrelay.terms import Bound, Rule
 
@@ -59,17 +61,22 @@ class Relay:
 
     def __init__(self, graph: fx.GraphModule, model: fx.GraphModule) -> None:
         self.graph, self.model = graph, model
-        self._boxes = _boxes(model)
+        self.boxes = _boxes(model)
 
     @property
     def code(self) -> str:
         """The program as readable Python."""
         return self.graph.code
 
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the program's code and tensors: equal programs, equal digests."""
+        return digest_of(self.graph, self.code)
+
     @property
     def inputs(self) -> list[str]:
         """Names of the model's inputs."""
-        return [n.name for n in self.model.graph.nodes if n.op == "placeholder"]
+        return [str(n.target) for n in self.model.graph.nodes if n.op == "placeholder"]
 
     def __call__(self, *inputs_and_seed: Tensor) -> Relevance:
         """Run the program.
@@ -80,7 +87,7 @@ class Relay:
             The model's inputs (batch, ...), then the seed: relevance at the output, of its shape.
         """
         *inputs, _ = inputs_and_seed
-        require_in_boxes(self._boxes, dict(zip(self.inputs, inputs, strict=True)))
+        require_in_boxes(self.boxes, dict(zip(self.inputs, inputs, strict=True)))
         out = self.graph(*inputs_and_seed)
         relevance = out["relevance"]
         only = relevance[self.inputs[0]] if len(relevance) == 1 else relevance
@@ -144,7 +151,7 @@ def _walk(program: Program, reference: bool) -> None:
         relevance = program.relevance.get(node)
         if relevance is None:
             continue
-        if _projects(node):
+        if facts.picks_part(node):
             program.give_part(node.args[0], node.args[1], relevance)
             continue
         site = _site(program, node)
@@ -183,35 +190,24 @@ def _site(program: Program, node: fx.Node) -> Site:
     )
 
 
-def _projects(node: fx.Node) -> bool:
-    """Whether the node picks an element of a tuple."""
-    source = node.args[0]
-    if operator_of(node).name != "getitem" or not isinstance(source, fx.Node):
-        return False
-    return operator_of(source).name in ("max_pool", "split")
-
-
 def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
     graph, nodes = program.model.graph, program.relevance
-    inputs = [n for n in graph.nodes if n.op == "placeholder"]
-    output = program.env[graph.output_node().args[0]]
+    inputs = {str(n.target): n for n in graph.nodes if n.op == "placeholder"}
+
+    def relevance_of(wanted: Mapping[str, fx.Node]) -> dict[str, Any]:
+        return {
+            name: nodes[n] if n in nodes else program.call(torch.zeros_like, program.env[n])
+            for name, n in wanted.items()
+        }
+
     result = {
-        "output": output,
-        "relevance": {n.name: nodes.get(n, None) for n in inputs},
-        "recorded": {path: nodes.get(n, None) for path, n in names.items()},
+        "output": program.env[graph.output_node().args[0]],
+        "relevance": relevance_of(inputs),
+        "recorded": relevance_of(names),
         "activations": {path: program.env[n] for path, n in names.items()},
         "sinks": program.sinks,
     }
-    for group in ("relevance", "recorded"):
-        for name, value in result[group].items():
-            if value is None:
-                node = names[name] if group == "recorded" else _named(inputs, name)
-                result[group][name] = program.call(torch.zeros_like, program.env[node])
     program.graph.output(fx.node.map_aggregate(result, lambda p: p.node))
-
-
-def _named(nodes: Sequence[fx.Node], name: str) -> fx.Node:
-    return next(n for n in nodes if n.name == name)
 
 
 def _recorded(graph: fx.GraphModule, record: Sequence[str]) -> dict[str, fx.Node]:
@@ -241,7 +237,7 @@ def _boxes(model: fx.GraphModule) -> list[tuple[str, Tensor, Tensor]]:
             if isinstance(key, Bound)
         ]
         if len(bounds) == 2 and isinstance(source, fx.Node) and source.op == "placeholder":
-            found.append((source.name, bounds[0].value, bounds[1].value))
+            found.append((str(source.target), bounds[0].value, bounds[1].value))
     return found
 
 

@@ -74,6 +74,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "separability": ("separability of the cluster", "separability of a continuum"),
     "isolation": ("edges of the cluster for each one that leaves it", "1"),
     "silhouette": ("mean silhouette of the cluster", "1"),
+    "surplus": ("greatest rise of mean relevance over the rest", "1"),
     "prototype": ("sample id of the cluster's medoid", "1"),
     "n_samples": ("samples of the category", "1"),
     "chosen_n_clusters": ("clusters of the most telling clustering", "1"),

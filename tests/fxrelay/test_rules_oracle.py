@@ -34,7 +34,10 @@ def expected(case, module, name, x, r, *, bias=True):
     pad, x_in = None, x
     if padded_apart(case):
         widths = [p for p in reversed(module.padding) for _ in (0, 1)]
-        pad = lambda t: nn.functional.pad(t, widths, mode=module.padding_mode)
+
+        def pad(t):
+            return nn.functional.pad(t, widths, mode=module.padding_mode)
+
         x_in = pad(x)
     z = module(x)
     apply = case.apply if pad is None else _bare(module)

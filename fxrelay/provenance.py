@@ -1,0 +1,43 @@
+"""Where a result comes from: model, composite, versions."""
+
+import importlib.metadata
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+import xxhash
+from torch import nn
+
+from fxrelay import schema
+
+if TYPE_CHECKING:
+    from fxrelay.relaying import Relay
+
+
+def provenance(program: "Relay") -> dict[str, str | int]:
+    """Return the attributes that say how a Dataset was made; equal work gives equal attributes."""
+    meta = program.model.meta
+    return {
+        schema.SCHEMA_VERSION: schema.VERSION,
+        schema.MODEL: meta.get(schema.MODEL, type(program.model).__name__),
+        schema.MODEL_DIGEST: program.digest,
+        schema.COMPOSITE: meta.get(schema.COMPOSITE, "annotated graph"),
+        schema.VERSIONS: versions(),
+    }
+
+
+@cache
+def versions() -> str:
+    """Versions of what computes, as one line."""
+    packages = ("fxrelay", "torch", "numpy", "xarray")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+
+
+def digest_of(module: nn.Module, code: str) -> str:
+    """Digest of a program: its code and the bytes of every tensor in it."""
+    hasher = xxhash.xxh3_128(code.encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().flatten()
+        hasher.update(flat.view(torch.uint8).numpy() if flat.numel() else b"")
+    return hasher.hexdigest()
