@@ -1,0 +1,98 @@
+import base64
+import json
+import zlib
+
+import numpy as np
+import pytest
+
+from fxrelay_viz import selection, state
+from fxrelay_viz.state import ViewState, decode, encode, ordered
+
+
+def link(content: object) -> str:
+    packed = base64.urlsafe_b64encode(zlib.compress(json.dumps(content).encode()))
+    return "v1-" + packed.decode().rstrip("=")
+
+
+def test_settle_chooses_what_the_category_has(project):
+    chosen = ViewState(category="digit 3")
+    assert chosen.settle(project) == []
+    assert (chosen.embedding, chosen.clustering, chosen.k) == ("tsne", "kmeans", 2)
+
+
+def test_settle_tells_what_it_replaced(project):
+    chosen = ViewState(category="digit 3", embedding="umap", x=9, colour_by="mood")
+    messages = chosen.settle(project)
+    assert messages == ["digit 3 has no embedding 'umap'.", "digit 3 has no x 9.",
+                        "digit 3 has no colour_by 'mood'."]  # fmt: skip
+    assert (chosen.x, chosen.y, chosen.colour_by) == (0, 1, "cluster")
+
+
+def test_settle_goes_back_to_the_ranking_for_an_unknown_category(project):
+    chosen = ViewState(category="digit 11")
+    assert chosen.settle(project) == ["There is no category 'digit 11'."]
+    assert chosen.category == ""
+
+
+def test_links_round_trip_and_are_short():
+    chosen = ViewState(category="digit 3", k=4, mode="heatmap", page=3, shared=True, cmap="hot")
+    corners = np.random.default_rng(0).uniform(-50, 50, size=(500, 2))
+    recipe = tuple(selection.lasso("add", ("tsne", 0, 1), corners) for _ in range(2))
+    text = encode(chosen, recipe)
+    values, read = decode(text)
+    assert ViewState(**values).param.values() | {"name": ""} == chosen.param.values() | {"name": ""}
+    assert read == recipe
+    assert len(text) < 2000
+
+
+def test_the_default_state_needs_no_link():
+    assert encode(ViewState(), ()) == ""
+    assert decode("") == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v1-abc", r"link: needs the whole text after 'view='; got 'v1-abc' \(6 characters\)"),
+        ("nonsense", "damaged or cut off. Copy it again."),
+        ("v1-" + base64.b64encode(zlib.compress(b"0" * 10**7)).decode(), "damaged"),
+        (link([1]), "needs version 1"),
+        (link({"version": 2}), "Open it with the fxrelay that made it"),
+        (link({"version": 1, "state": {"page": -4}, "selection": ""}), "needs JSON"),
+        (link({"version": 1, "state": {"page": -4},
+               "selection": '{"version":1,"steps":[]}'}), "needs values in range"),
+        (link({"version": 1, "state": {"cmap": "<script>"},
+               "selection": '{"version":1,"steps":[]}'}), "needs values in range"),
+    ],
+)  # fmt: skip
+def test_bad_links(text: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        decode(text)
+
+
+def test_unknown_values_in_a_link_are_left_out():
+    text = link({"version": 1, "state": {"zoom": 3, "page": 2},
+                 "selection": '{"version":1,"steps":[]}'})  # fmt: skip
+    assert decode(text) == ({"page": 2}, ())
+
+
+def test_orders(project):
+    category = project.category("digit 3")
+    mask = np.zeros(len(category.ids), dtype=bool)
+    mask[::3] = True
+    chosen = ViewState(category="digit 3")
+    chosen.settle(project)
+    out = {}
+    for order in state.ORDERS:
+        chosen.order = order
+        out[order] = ordered(chosen, category, mask)
+        assert sorted(out[order]) == np.flatnonzero(mask).tolist()
+    assert (out["index"] == np.flatnonzero(mask)).all()
+    assert (out["centroid"][::-1] == out["extreme"]).all()
+    points = category.embeddings["tsne"][mask]
+    distance = np.linalg.norm(points - points.mean(0), axis=1)
+    assert out["centroid"][0] == np.flatnonzero(mask)[distance.argmin()]
+    chosen.order = "random"
+    assert (ordered(chosen, category, mask) == out["random"]).all()
+    chosen.seed = 1
+    assert not (ordered(chosen, category, mask) == out["random"]).all()
