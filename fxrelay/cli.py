@@ -1,0 +1,181 @@
+"""The command line: a thin layer over the same calls that Python makes."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Ask a neural network why.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where results go.")]
+Model = Annotated[str, typer.Argument(help="torchvision:NAME or package.module:function")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="safetensors file or state dict"),
+]
+Composite = Annotated[str, typer.Option(help="name of a preset")]
+Size = Annotated[int, typer.Option(help="height and width that images are cropped to")]
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a command whose expected errors are printed as one message, exit code 2."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+    app.command()(run)
+    return function
+
+
+@command
+def attribute(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="folder of images, or netCDF file with 'input'")],
+    out: Out = Path("relevance"),
+    composite: Composite = "epsilon_plus_flat",
+    weights: Weights = None,
+    target: Annotated[str, typer.Option(help="label, argmax, top<k> or a class index")] = "argmax",
+    size: Size = 224,
+    batch_size: int = 16,
+    shard_size: int = 1000,
+    workers: Annotated[int, typer.Option(help="processes that make shards")] = 1,
+) -> None:
+    """Explain a dataset into a folder of netCDF4 shards; the same call resumes after a crash."""
+    import fxrelay
+    from fxrelay.execute import executor
+    from fxrelay.loading import load_data, load_model
+
+    samples, ids = load_data(data, size)
+    with executor(workers) as place:
+        ds = fxrelay.attribute_dataset(
+            load_model(model, weights), samples, out, composite=composite, sample=ids,
+            target=int(target) if target.isdigit() else target, batch_size=batch_size,
+            shard_size=shard_size, executor=place,
+        )  # fmt: skip
+    typer.echo(f"{ds.sizes['sample']} samples explained in {out}")
+
+
+@command
+def report(
+    model: Model,
+    composite: Composite = "epsilon_plus_flat",
+    weights: Weights = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="balance the books for these images"),
+    ] = None,
+    size: Size = 224,
+) -> None:
+    """Print node, operator and rule of a model; with --data where relevance went."""
+    import torch
+
+    import fxrelay
+    from fxrelay.loading import load_data, load_model
+
+    graph = fxrelay.canonize(fxrelay.trace(load_model(model, weights)))
+    x = None
+    if data is not None:
+        samples, _ = load_data(data, size)
+        items = [samples[i] for i in range(min(len(samples), 8))]
+        x = torch.stack([i[0] if isinstance(i, tuple) else torch.as_tensor(i) for i in items])
+    typer.echo(fxrelay.report(fxrelay.annotate(graph, composite), x))
+
+
+@command
+def heatmap(
+    data: Annotated[Path, typer.Argument(help="folder that `attribute` made")],
+    out: Out = Path("heatmaps.png"),
+    cmap: Annotated[str, typer.Option(help="name or nodes of a colour map")] = "bwr",
+    most: Annotated[int, typer.Option(help="samples per class")] = 12,
+) -> None:
+    """Draw a contact sheet of inputs, heatmaps and overlays per predicted class."""
+    import numpy as np
+
+    import fxrelay
+    from fxrelay.heatmap import contact_sheet, save
+
+    ds = fxrelay.open_dataset(data)
+    predicted = ds["prediction"].values
+    names = ds["class"].values if "class" in ds.coords else np.arange(predicted.max() + 1)
+    kinds, counts = np.unique(predicted, return_counts=True)
+    chosen = kinds[np.argsort(-counts)][:10]
+    groups = {f"predicted {names[k]}": ds["sample"].values[predicted == k] for k in chosen}
+    typer.echo(f"wrote {save(contact_sheet(ds, groups, columns=most, cmap=cmap), out)}")
+
+
+@command
+def analyze(
+    data: Annotated[Path, typer.Argument(help="folder that `attribute` made")],
+    out: Out = Path("analysis.nc"),
+    category: Annotated[str, typer.Option(help="variable that splits the samples")] = "label",
+    cache: Annotated[Path, typer.Option(help="folder of memoized results")] = Path("cache"),
+    workers: Annotated[int, typer.Option(help="processes that analyse categories")] = 1,
+) -> None:
+    """Run Spectral Relevance Analysis per category and print the ranking."""
+    import fxrelay
+    from fxrelay.demo.story import ranking_text
+    from fxrelay.execute import executor
+    from fxrelay.files import write_netcdf
+    from fxrelay_analysis import Store, spray
+
+    with executor(workers) as place:
+        tree = spray(
+            fxrelay.open_dataset(data), store=Store(cache), category=category, executor=place
+        )
+    typer.echo(ranking_text(tree))
+    typer.echo(f"wrote {write_netcdf(tree, out)}")
+
+
+@command
+def view(
+    data: Annotated[Path, typer.Argument(help="folder that `attribute` made")],
+    analysis: Annotated[Path, typer.Argument(help="file that `analyze` made")],
+    port: int = 5006,
+    address: Annotated[str, typer.Option(help="loopback by default")] = "localhost",
+    show: Annotated[bool, typer.Option(help="open a browser")] = False,
+) -> None:
+    """Serve the viewer."""
+    import xarray as xr
+
+    import fxrelay
+    from fxrelay_viz import serve
+
+    serve(fxrelay.open_dataset(data), xr.open_datatree(analysis).load(), port=port,
+          address=address, show=show)  # fmt: skip
+
+
+@command
+def demo(
+    out: Out = Path("demo-output"),
+    seed: Annotated[int, typer.Option(help="of artefact and network")] = 0,
+    label: Annotated[
+        int | None,
+        typer.Option("--class", help="class to poison; default the seed's last digit"),
+    ] = None,
+    clean: Annotated[bool, typer.Option(help="plant nothing: the control")] = False,
+    share: Annotated[float, typer.Option(help="share of the class that is poisoned")] = 0.5,
+    per_class: Annotated[int, typer.Option(help="images of each digit, 10..500")] = 500,
+    serve: Annotated[bool, typer.Option(help="serve the viewer at the end")] = True,
+    port: int = 5006,
+    address: str = "localhost",
+    show: Annotated[bool, typer.Option(help="open a browser")] = False,
+) -> None:
+    """Catch a Clever Hans: plant an artefact in digits, train, explain, analyse, look."""
+    from fxrelay.demo.story import Settings, run
+
+    poisoned = None if clean else seed % 10 if label is None else label
+    found = run(out, Settings(seed, poisoned, share, per_class))
+    if serve:
+        from fxrelay_viz import serve as serve_viewer
+
+        typer.echo(f"viewer: http://{address}:{port}  (Ctrl+C ends it)")
+        serve_viewer(found.ds, found.tree, port=port, address=address, show=show)

@@ -1,0 +1,1 @@
+"""The Clever Hans of the demo: data with a planted artefact, and a network that falls for it."""

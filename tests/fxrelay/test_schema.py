@@ -1,0 +1,117 @@
+"""The validator says what is wrong and how to mend it; files are written whole or not at all."""
+
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fxrelay import schema
+from fxrelay.files import writable_folder, write_atomically, write_netcdf
+
+
+def good():
+    return xr.Dataset(
+        {
+            "relevance": (("sample", "channel", "y", "x"), np.zeros((3, 1, 2, 2))),
+            "output": (("sample", "class"), np.zeros((3, 4))),
+            "prediction": ("sample", np.array([0, 1, 2])),
+        },
+        coords={"sample": [10, 11, 12], "target": ("sample", [3, 2, 1])},
+    )
+
+
+def test_good_dataset_passes_unchanged():
+    ds = good()
+    assert schema.validate(ds) is ds
+
+
+FAULTS = {
+    "no relevance": (
+        lambda ds: ds.rename(relevance="attribution"),
+        "needs the variable 'relevance'; got attribution, output, prediction. "
+        "Rename yours with ds.rename(...).",
+    ),
+    "sample not first": (
+        lambda ds: ds.transpose("class", ...),
+        "'output' needs 'sample' as its first dimension; got ('class', 'sample'). "
+        "Use ds.rename(...) or ds.transpose('sample', ...).",
+    ),
+    "no ids": (
+        lambda ds: ds.drop_vars("sample"),
+        "needs sample ids as the coordinate 'sample'; got none. "
+        "Use ds.assign_coords(sample=range(ds.sizes['sample'])).",
+    ),
+    "ids twice": (
+        lambda ds: ds.assign_coords(sample=[1, 1, 2]),
+        "'sample' ids need to be unique; got [1] more than once. Use ds.drop_duplicates().",
+    ),
+    "unknown dimensions": (
+        lambda ds: ds.rename(y="height", x="width"),
+        "'relevance' needs ('sample', ['target',] ...) with ('channel', 'y', 'x') or "
+        "('channel', 'x') or ('token',) or ('token', 'feature') or ('feature',); got "
+        "('channel', 'height', 'width'). Rename with ds.rename(...).",
+    ),
+    "wrong type": (
+        lambda ds: ds.assign(prediction=ds.prediction.astype(float)),
+        "'prediction' needs to be integer; got float64. Use .astype(...).",
+    ),
+    "not finite": (
+        lambda ds: ds.assign(relevance=ds.relevance.where(ds.sample != 11)),
+        "'relevance' needs to be finite; got NaN or infinity in 1 of 3 samples, first at "
+        "position 1. Drop them with ds.isel(sample=...).",
+    ),
+    "label out of range": (
+        lambda ds: ds.assign(label=("sample", [0, 4, -1])),
+        "'label' needs values in 0..3; got -1..4. Mend the ids.",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_named_with_its_remedy(fault):
+    spoil, text = FAULTS[fault]
+    with pytest.raises(schema.SchemaError, match=re.escape(text)):
+        schema.validate(spoil(good()))
+
+
+def test_all_faults_are_listed_at_once():
+    ds = good().assign_coords(sample=[1, 1, 2]).assign(prediction=("sample", np.zeros(3)))
+    with pytest.raises(schema.SchemaError) as caught:
+        schema.validate(ds)
+    assert str(caught.value).splitlines() == [
+        "validate: the Dataset does not follow schema version 1:",
+        "  - 'sample' ids need to be unique; got [1] more than once. Use ds.drop_duplicates().",
+        "  - 'prediction' needs to be integer; got float64. Use .astype(...).",
+    ]
+
+
+def test_describe_sets_names_and_units_once():
+    ds = schema.describe(good().assign(sink_stabilizer=("sample", np.zeros(3))))
+    assert ds.relevance.attrs["long_name"] == "relevance of the input"
+    assert ds.sink_stabilizer.attrs["long_name"] == "relevance absorbed by stabilizer"
+    assert all("units" in ds[name].attrs for name in ds.data_vars)
+
+
+def test_file_is_whole_or_not_there(tmp_path):
+    def half(path):
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    target = write_atomically(tmp_path / "a.txt", lambda p: p.write_text("whole"))
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(target, half)
+    assert target.read_text() == "whole"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_netcdf_round_trip_is_identical(tmp_path):
+    ds = schema.describe(good())
+    with xr.open_dataset(write_netcdf(ds, tmp_path / "a" / "b.nc")) as back:
+        xr.testing.assert_identical(back.load(), ds)
+
+
+def test_folder_that_is_a_file(tmp_path):
+    (tmp_path / "f").write_text("")
+    with pytest.raises(OSError, match="^somebody: needs a folder that it can write; got "):
+        writable_folder(tmp_path / "f", "somebody")

@@ -1,0 +1,163 @@
+"""Equal digest if and only if equal content."""
+
+import enum
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from fxrelay_analysis import digest
+from fxrelay_analysis.canonical import decode, encode, text
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+def sample() -> xr.Dataset:
+    return xr.Dataset(
+        {"a": (("sample", "y"), np.arange(6.0).reshape(2, 3)), "b": ("sample", ["x", "yy"])},
+        coords={"sample": [3, 4], "day": ("sample", np.array(["2001", "2002"], "M8[D]"))},
+        attrs={"k": [1, 2.0], "deep": {"n": None}},
+    )
+
+
+CHANGES = {
+    "value": lambda d: d.assign(a=d["a"] + 1e-300),
+    "one bit": lambda d: d.assign(a=d["a"] * (1 + 2**-52)),
+    "negative zero": lambda d: d.assign(a=d["a"].where(d["a"] != 0, -0.0)),
+    "dtype": lambda d: d.assign(a=d["a"].astype(np.float32)),
+    "dims order": lambda d: d.transpose(),
+    "dim name": lambda d: d.rename(y="x"),
+    "variable name": lambda d: d.rename(a="c"),
+    "coordinate": lambda d: d.assign_coords(sample=[3, 5]),
+    "coordinate to variable": lambda d: d.reset_coords("day"),
+    "date": lambda d: d.assign_coords(day=d["day"] + np.timedelta64(1, "D")),
+    "text": lambda d: d.assign(b=("sample", ["x", "yz"])),
+    "attrs": lambda d: d.assign_attrs(k=[1, 3.0]),
+    "attr type": lambda d: d.assign_attrs(k=[True, 2.0]),
+    "nested attr": lambda d: d.assign_attrs(deep={"n": 0}),
+    "variable attr": lambda d: d.assign(a=d["a"].assign_attrs(units="1")),
+    "dropped": lambda d: d.drop_vars("b"),
+    "fewer": lambda d: d.isel(sample=[0]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_changes_the_digest(change):
+    assert digest(CHANGES[change](sample())) != digest(sample())
+
+
+def test_the_order_of_names_does_not_matter():
+    ds = sample()
+    turned = ds[["b", "a"]].assign_attrs(dict(reversed(ds.attrs.items())))
+    turned.attrs = dict(reversed(ds.attrs.items()))
+    assert digest(turned) == digest(ds)
+
+
+def test_layout_in_memory_and_laziness_do_not_matter():
+    ds = sample()
+    fortran = ds.assign(a=(("sample", "y"), np.asfortranarray(ds["a"].values)))
+    strided = ds.assign(a=(("sample", "y"), np.repeat(ds["a"].values, 2, axis=1)[:, ::2]))
+    lazy = ds.chunk({"sample": 1, "y": 2})
+    assert {digest(d) for d in (fortran, strided, lazy)} == {digest(ds)}
+
+
+def test_nan_payloads_differ():
+    quiet = np.array([0x7FF8000000000000, 0x7FF8000000000001], np.uint64).view(np.float64)
+    assert digest(quiet[:1]) != digest(quiet[1:])
+
+
+def test_datatrees_and_kinds_of_object_differ():
+    ds = sample()
+    tree = xr.DataTree.from_dict({"/x": ds})
+    assert digest(tree) == digest(xr.DataTree.from_dict({"/x": ds}))
+    assert digest(tree) != digest(xr.DataTree.from_dict({"/y": ds}))
+    kinds = [tree, ds, ds["a"], ds["a"].values, ds["a"].rename("c"), ds["a"].values.tolist()]
+    assert len({digest(kind) for kind in kinds}) == len(kinds)
+
+
+DISTINCT = [
+    None, True, False, 1, 0, 1.0, 0.0, -0.0, "1", b"1", "", b"", [], (), {}, [1], (1,), {"a": 1},
+    {"a": (1,)}, {1: "a"}, ["ab", "c"], ["a", "bc"], range(2, 5), range(2, 6), slice(1, 2),
+    slice(None), np.float64(1), np.float32(1), np.int64(1), np.bool_(True), np.array(1),
+    np.array([1]), np.array(["a"]), np.array(["a"], object), np.array(["a", None], object),
+    Colour.RED, Colour.BLUE, float("inf"), 10**30, [[1], 2], [1, [2]], [{}], np.datetime64("2001"),
+]  # fmt: skip
+
+
+def test_different_values_have_different_digests():
+    assert len({digest(value) for value in DISTINCT}) == len(DISTINCT)
+
+
+@pytest.mark.parametrize("value", [v for v in DISTINCT if not isinstance(v, enum.Enum)], ids=repr)
+def test_values_come_back_from_their_text(value):
+    back = decode(encode(value))
+    assert type(back) is type(value)
+    assert text(encode(back)) == text(encode(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (lambda x: x, "builtins.function"),
+        (object(), "builtins.object"),
+        ({1, 2}, "builtins.set"),
+        ([1, object()], "builtins.object"),
+        ({"a": {"b": 1j}}, "builtins.complex"),
+        (np.random.default_rng(0), "numpy.random._generator.Generator"),
+    ],
+)
+def test_unknown_types_are_refused_by_name(value, name):
+    with pytest.raises(TypeError) as caught:
+        digest(value)
+    assert str(caught.value) == (
+        "digest: needs None, bool, int, float, str, list, generic, ndarray, Enum, bytes, tuple, "
+        f"range, slice, Mapping or an xarray object; got {name}. Pass plain values instead."
+    )
+
+
+def test_masked_and_structured_arrays_are_refused():
+    with pytest.raises(TypeError, match="needs plain arrays; got MaskedArray of int64"):
+        digest([np.ma.masked_array([1], [True])])
+    with pytest.raises(TypeError, match="needs plain arrays; got ndarray of"):
+        digest(np.zeros(1, [("a", int)]))
+
+
+arrays = npst.arrays(
+    st.sampled_from([np.float64, np.float32, np.int16, np.bool_, np.uint8, np.dtype("U2")]),
+    npst.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3),
+)
+
+
+@settings(deadline=None)
+@given(arrays, arrays)
+def test_equal_digest_means_equal_content(a, b):
+    same = a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    assert (digest(a) == digest(b)) == same
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(values, values)
+def test_equal_digest_means_equal_parameters(a, b):
+    assert (digest(a) == digest(b)) == (text(encode(a)) == text(encode(b)))
+    assert decode(encode(a)) == a
+
+
+def test_the_digest_is_the_same_in_another_interpreter():
+    code = "from fxrelay_analysis import digest; print(digest({'b': [1, 'x'], 'a': (None, 2.5)}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == digest({"a": (None, 2.5), "b": [1, "x"]})

@@ -1,0 +1,144 @@
+"""Neighbours against brute force; eigenvalues against closed forms."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+from fxrelay_analysis import stages
+from fxrelay_analysis.stages.graph import matrix, nearest
+
+
+def brute(x, k):
+    distance = cdist(x, x)
+    np.fill_diagonal(distance, np.inf)
+    order = np.lexsort((np.broadcast_to(np.arange(len(x)), distance.shape), distance), axis=1)
+    return order[:, :k], np.sort(distance, axis=1)[:, :k]
+
+
+def check(x, k):
+    index, distance = nearest(x, k)
+    _, expected = brute(x.astype(np.float64), k)
+    np.testing.assert_allclose(distance, expected, rtol=1e-7, atol=1e-7)
+    assert (index != np.arange(len(x))[:, None]).all()
+    assert all(len(set(row)) == k for row in index.tolist())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d", "k"), [(12, 3, 10), (500, 40, 10), (300, 784, 5), (5, 1, 4)])
+def test_neighbours_are_those_of_brute_force(n, d, k, dtype):
+    x = np.random.default_rng(n).normal(size=(n, d)).astype(dtype)
+    check(x, k)
+    np.testing.assert_array_equal(nearest(x, k)[0], brute(x.astype(np.float64), k)[0])
+
+
+def test_duplicates_keep_their_neighbours_and_exclude_themselves():
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    x[5:25] = x[0]
+    check(x, 6)
+    index, distance = nearest(x, 6)
+    np.testing.assert_array_equal(distance[0], 0)
+    np.testing.assert_array_equal(index[0], [5, 6, 7, 8, 9, 10])
+
+
+def test_far_from_the_origin_rounding_hides_no_neighbour():
+    x = 1e4 + np.random.default_rng(0).normal(size=(200, 6)) * 1e-3
+    x[0] = -1e4
+    check(x, 7)
+
+
+def test_blocks_do_not_change_the_result(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(101, 6))
+    whole = nearest(x, 4)
+    monkeypatch.setattr("fxrelay_analysis.stages.graph.BLOCK", 1000)
+    for a, b in zip(whole, nearest(x, 4), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@given(st.integers(6, 40), st.integers(1, 5), st.integers(0, 2**31), st.booleans())
+def test_neighbours_of_any_data(n, k, seed, coarse):
+    x = np.random.default_rng(seed).normal(size=(n, 3))
+    check(np.round(x) if coarse else x, k)
+
+
+def dense(mode, x, k=3):
+    ds = stages.neighbours(xr.DataArray(x, dims=("sample", "feature")), n_neighbours=k)
+    ds = ds.assign_coords(sample=np.arange(len(x)))
+    return matrix(stages.affinity(ds, mode=mode)).toarray()
+
+
+def test_affinities_are_symmetric_without_loops():
+    x = np.random.default_rng(0).normal(size=(25, 2))
+    index, _ = brute(x, 3)
+    a = np.zeros((25, 25))
+    np.put_along_axis(a, index, 1, axis=1)
+    np.testing.assert_array_equal(dense("mean", x), (a + a.T) / 2)
+    np.testing.assert_array_equal(dense("binary", x), np.maximum(a, a.T))
+    np.testing.assert_array_equal(dense("mutual", x), a * a.T)
+    weighted = dense("weighted", x)
+    np.testing.assert_array_equal(weighted, weighted.T)
+    np.testing.assert_array_equal(weighted > 0, dense("binary", x) > 0)
+    assert weighted.max() <= 1
+
+
+def graph(edges, n):
+    both = np.array([*edges, *((j, i) for i, j in edges)]).T
+    return xr.Dataset(
+        {
+            "edge_source": ("edge", both[0].astype(np.int32)),
+            "edge_target": ("edge", both[1].astype(np.int32)),
+            "edge_weight": ("edge", np.ones(both.shape[1])),
+        },
+        coords={"sample": np.arange(n)},
+    )
+
+
+def cycle(n):
+    return [(i, (i + 1) % n) for i in range(n)]
+
+
+@pytest.mark.parametrize("n", [30, 700])
+def test_eigenvalues_of_a_cycle_and_a_path(n):
+    found = stages.spectral_embedding(graph(cycle(n), n), n_components=6)["eigenvalue"]
+    np.testing.assert_allclose(
+        found, np.sort(1 - np.cos(2 * np.pi * np.arange(n) / n))[:6], atol=1e-10
+    )
+    found = stages.spectral_embedding(graph(cycle(n)[:-1], n), n_components=6)["eigenvalue"]
+    np.testing.assert_allclose(found, 1 - np.cos(np.pi * np.arange(6) / (n - 1)), atol=1e-10)
+
+
+@pytest.mark.parametrize("n", [20, 800])
+def test_two_components_are_counted_and_told_apart(n):
+    edges = cycle(n) + [(n + i, n + j) for i, j in cycle(n)]
+    ds = stages.spectral_embedding(graph(edges, 2 * n), n_components=4)
+    assert ds["n_connected"] == 2
+    np.testing.assert_allclose(ds["eigenvalue"][:2], 0, atol=1e-10)
+    labels = stages.kmeans(ds, n_clusters=2).values[:, 0]
+    assert len(set(labels[:n])) == len(set(labels[n:])) == 1
+    assert labels[0] != labels[-1]
+
+
+def test_a_sample_without_edges_is_a_component_of_its_own():
+    ds = stages.spectral_embedding(graph(cycle(10), 11), n_components=3)
+    assert ds["n_connected"] == 2
+    np.testing.assert_allclose(ds["eigenvalue"][:2], 0, atol=1e-12)
+    assert np.isfinite(ds["embedding_spectral"]).all()
+
+
+@pytest.mark.parametrize("n", [40, 900])
+def test_vectors_are_orthonormal_signed_and_repeatable(n):
+    x = np.random.default_rng(1).normal(size=(n, 3))
+    near = stages.neighbours(xr.DataArray(x, {"sample": np.arange(n)}, ("sample", "feature")))
+    once = stages.spectral_embedding(stages.affinity(near))
+    assert once.identical(stages.spectral_embedding(stages.affinity(near)))
+    v = once["embedding_spectral"].values
+    np.testing.assert_allclose(v.T @ v, np.eye(v.shape[1]), atol=1e-8)
+    assert (v[np.abs(v).argmax(axis=0), range(v.shape[1])] > 0).all()
+    assert (np.diff(once["eigenvalue"]) >= 0).all()
+    assert once["eigenvalue"][0] == pytest.approx(0, abs=1e-10)
+
+
+def test_fewer_samples_than_components():
+    assert stages.spectral_embedding(graph(cycle(5), 5)).sizes["component"] == 5

@@ -1,0 +1,175 @@
+"""The contract of every row of STAGES, the preprocessing and every error text."""
+
+import inspect
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fxrelay_analysis import digest, stages
+
+RELEVANCE = xr.DataArray(
+    np.random.default_rng(0).normal(size=(40, 2, 6, 6)).astype(np.float32),
+    {"sample": np.arange(100, 140)},
+    ("sample", "channel", "y", "x"),
+    "relevance",
+    {"long_name": "relevance of the input", "units": "output units"},
+)
+ROWS = stages.preprocess(RELEVANCE, size=2)
+NEAR = stages.neighbours(ROWS)
+GRAPH = stages.affinity(NEAR)
+EMBEDDED = stages.spectral_embedding(GRAPH)
+LABELS = stages.kmeans(EMBEDDED, n_clusters=range(2, 5))
+SIZES, FISHER = stages.sizes(LABELS), stages.fisher(EMBEDDED, LABELS)
+INPUTS = {
+    "neighbours": (ROWS,),
+    "affinity": (NEAR,),
+    "spectral_embedding": (GRAPH,),
+    "tsne": (EMBEDDED,),
+    "kmeans": (EMBEDDED,),
+    "eigengap": (EMBEDDED,),
+    "sizes": (LABELS,),
+    "fisher": (EMBEDDED, LABELS),
+    "isolation": (GRAPH, LABELS),
+    "silhouette": (EMBEDDED, LABELS),
+    "prototypes": (EMBEDDED, LABELS),
+    "surplus": (ROWS, LABELS),
+    "suspicion": (FISHER, SIZES, stages.surplus(ROWS, LABELS)),
+}
+ROWS_OF_TABLE = pytest.mark.parametrize("name", stages.STAGES)
+
+
+@ROWS_OF_TABLE
+def test_a_stage_is_documented_and_versioned(name):
+    stage = stages.STAGES[name]
+    assert stage.__name__ == name
+    assert stage.__doc__
+    assert stage.compute.__doc__
+    assert isinstance(stage.version, int)
+    declared = {p for p in stage.param if p != "name"}
+    keywords = inspect.signature(stage.compute).parameters.values()
+    assert {p.name for p in keywords if p.kind is p.KEYWORD_ONLY} == declared
+    for parameter in declared:
+        assert stage.param[parameter].doc, parameter
+
+
+@ROWS_OF_TABLE
+def test_a_stage_is_pure_and_deterministic(name):
+    stage, inputs = stages.STAGES[name], INPUTS.get(name, (RELEVANCE,))
+    before = [digest(item) for item in inputs]
+    once, twice = stage(*inputs), stage(*inputs)
+    assert [digest(item) for item in inputs] == before
+    assert digest(once) == digest(twice)
+    for variable in [once] if isinstance(once, xr.DataArray) else once.data_vars.values():
+        assert variable.attrs["long_name"]
+        assert variable.attrs["units"]
+        if "sample" in variable.dims:
+            np.testing.assert_array_equal(variable["sample"], RELEVANCE["sample"])
+
+
+@ROWS_OF_TABLE
+def test_unknown_and_wrong_parameters_are_named(name):
+    stage = stages.STAGES[name]
+    declared = [p for p in sorted(stage.param) if p != "name"]
+    with pytest.raises(TypeError) as caught:
+        stage(*INPUTS.get(name, (RELEVANCE,)), wrong=1)
+    assert str(caught.value) == (
+        f"{name}: needs parameters among {', '.join(declared) or 'none'}; got wrong. "
+        "Rename or drop them."
+    )
+    if declared:
+        with pytest.raises(ValueError, match=f"^{name}: needs values as help") as fault:
+            stage(*INPUTS.get(name, (RELEVANCE,)), **dict.fromkeys(declared, object()))
+        assert all(f"  - {parameter}=" in str(fault.value) for parameter in declared)
+
+
+def test_every_wrong_value_is_in_one_text():
+    with pytest.raises(ValueError, match="kmeans") as caught:
+        stages.kmeans(EMBEDDED, n_clusters=[0, 2], n_starts=0)
+    assert str(caught.value) == (
+        "kmeans: needs values as help(stages.kmeans) says; got:\n"
+        "  - n_clusters=[0, 2]: 'n_clusters' must be an integer >= 1 or a range, list or tuple of "
+        "such, not [0, 2].\n"
+        "  - n_starts=0: Integer parameter 'kmeans.n_starts' must be at least 1, not 0.\n"
+        "Change what is named."
+    )
+
+
+def test_preprocess_is_the_composition_of_its_parts():
+    parts = stages.pool(stages.channel_sum(RELEVANCE), size=2)
+    rows = stages.flatten(stages.normalize(stages.compress(parts)))
+    np.testing.assert_array_equal(rows, ROWS)
+    np.testing.assert_allclose(np.square(ROWS).sum("feature"), 1, rtol=1e-6)
+    assert ROWS.dims == ("sample", "feature")
+    assert ROWS.sizes["feature"] == 9
+
+
+def test_pooling_keeps_the_total_and_pads_ragged_edges():
+    pooled = stages.pool(RELEVANCE, size=4)
+    assert pooled.shape == (40, 2, 2, 2)
+    np.testing.assert_allclose(pooled.sum(("y", "x")), RELEVANCE.sum(("y", "x")), rtol=1e-4)
+
+
+def test_relevance_without_pixels_passes():
+    tokens = xr.DataArray(np.ones((5, 7)), dims=("sample", "token"))
+    assert stages.preprocess(tokens).shape == (5, 7)
+
+
+@pytest.mark.parametrize(
+    ("norm", "length"),
+    [("l1", 3.0), ("l2", np.sqrt(5.0)), ("max", 2.0), ("none", 1.0)],
+)
+def test_norms(norm, length):
+    rows = xr.DataArray([[1.0, -2.0], [0.0, 0.0]], dims=("sample", "feature"))
+    out = stages.normalize(rows, norm=norm)
+    np.testing.assert_allclose(out, [[1 / length, -2 / length], [0, 0]])
+
+
+def test_absolute_and_compress():
+    rows = xr.DataArray([[4.0, -9.0]], dims=("sample", "feature"))
+    np.testing.assert_array_equal(stages.absolute(rows), [[4, 9]])
+    np.testing.assert_array_equal(stages.compress(rows), [[2, -3]])
+
+
+def test_nan_relevance_is_refused():
+    bad = RELEVANCE.copy(deep=True)
+    bad[3, 0, 1, 1] = np.nan
+    bad[5, 0, 1, 1] = np.inf
+    with pytest.raises(ValueError, match="channel_sum") as caught:
+        stages.preprocess(bad)
+    assert str(caught.value) == (
+        "channel_sum: needs finite values; got NaN or infinity in 2 of 40 samples, first at "
+        "position 3. Drop them with .isel(sample=...)."
+    )
+
+
+def test_other_shapes_and_names_are_refused():
+    with pytest.raises(ValueError, match="normalize") as caught:
+        stages.normalize(RELEVANCE.transpose())
+    assert str(caught.value) == (
+        "normalize: needs values with 'sample' as their first dimension; got dims "
+        "('x', 'y', 'channel', 'sample') of shape (6, 6, 2, 40). Use .transpose('sample', ...)."
+    )
+    with pytest.raises(ValueError, match="kmeans") as caught:
+        stages.kmeans(GRAPH)
+    assert str(caught.value) == (
+        "kmeans: needs a DataArray or a Dataset with 'embedding_spectral'; got edge_source, "
+        "edge_target, edge_weight. Pass the variable itself."
+    )
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="neighbours") as caught:
+        stages.neighbours(ROWS[:10])
+    assert str(caught.value) == (
+        "neighbours: needs more samples than n_neighbours=10; got 10. "
+        "Lower n_neighbours or add samples."
+    )
+    with pytest.raises(ValueError, match="kmeans") as caught:
+        stages.kmeans(ROWS[:5])
+    assert str(caught.value) == (
+        "kmeans: needs at least as many samples as clusters, 8; got 5. Lower n_clusters."
+    )
+    with pytest.raises(ValueError, match="tsne") as caught:
+        stages.tsne(ROWS[:3])
+    assert str(caught.value) == "tsne: needs 4 or more samples; got 3. Leave it out."
