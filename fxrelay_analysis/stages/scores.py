@@ -1,0 +1,256 @@
+"""What the clusters of a category are worth: separability, isolation, silhouette, prototypes.
+
+Scores per cluster have dims (n_clusters, cluster); where a clustering has fewer clusters
+than the largest of the sweep, NaN (or -1) fills the row.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+from scipy.sparse import csr_array
+
+from fxrelay.schema import CLUSTER, COMPONENT, EIGENVALUE, N_CLUSTERS, SAMPLE, SUSPICION
+from fxrelay_analysis.stage import Stage, labelled, variable
+from fxrelay_analysis.stages.embed import DEGREE, SPECTRAL, unit
+from fxrelay_analysis.stages.graph import matrix
+
+Array = np.ndarray[Any, Any]
+EIGENGAP: Final = "eigengap"
+SIZE: Final = "cluster_size"
+SEPARABILITY: Final = "separability"
+ISOLATION: Final = "isolation"
+SILHOUETTE: Final = "silhouette"
+PROTOTYPE: Final = "prototype"
+SURPLUS: Final = "surplus"
+#: between over within variance of a cosine cut in the middle: 8 / pi^2 of its variance is between
+CONTINUUM: Final = 8 / (np.pi**2 - 8)
+#: share of the total variance that is added to the variance within, so that scores stay finite
+SHRINKAGE: Final = 0.01
+
+
+class eigengap(Stage):
+    """Measure the steps between eigenvalues: a large one after k of them suggests k clusters."""
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(spectrum: xr.DataArray | xr.Dataset) -> xr.DataArray:
+        """Return `eigengap`, dim component: the gap after k eigenvalues at k - 1, NaN last."""
+        values = variable(spectrum, EIGENVALUE, "eigengap")
+        steps = np.diff(values.values, append=np.nan)
+        coords = {COMPONENT: np.arange(values.size)}
+        return labelled(xr.DataArray(steps, coords, (COMPONENT,)), EIGENGAP)
+
+
+class sizes(Stage):
+    """Count the samples of each cluster."""
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(clustering: xr.DataArray) -> xr.DataArray:
+        """Return `cluster_size`, dims (n_clusters, cluster), NaN where there is no such cluster."""
+        return per_cluster(clustering, SIZE, lambda member, _: float(member.sum()))
+
+
+class fisher(Stage):
+    r"""Measure how separable each cluster is from the rest of its category.
+
+    Along a diffusion coordinate phi_j = D^-1/2 v_j (j >= 1), Fisher's ratio of the variance
+    between cluster and rest to the variance within them is R^2 / (1 - R^2), with R the
+    correlation of phi_j and membership; the best j counts. The unit is the ratio
+    8 / (pi^2 - 8) = 4.28 of a continuum: relevance that varies evenly along one direction has
+    phi_1 = cos(pi t), and its best cut reaches 1 whatever the number of samples. Groups with a
+    gap between them reach more, up to 23 (within variance is shrunk by 1 % of the total).
+    (Fisher 1936; Anders et al. 2022, section 3.2, rank classes by the same ratio.)
+    """
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
+        """Return `separability`, dims (n_clusters, cluster)."""
+        phi = diffusion(embedding[SPECTRAL].values, embedding[DEGREE].values)
+        return per_cluster(clustering, SEPARABILITY, lambda member, _: separability(phi, member))
+
+
+class isolation(Stage):
+    """Count the edges of each cluster for every one that leaves it: 1 / conductance.
+
+    Conductance is cut(S, rest) / min(vol S, vol rest); a cluster without outgoing edges gets its
+    volume. (von Luxburg 2007, section 5.)
+    """
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(graph: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
+        """Return `isolation`, dims (n_clusters, cluster)."""
+        weights = matrix(graph)
+        return per_cluster(clustering, ISOLATION, lambda member, _: _isolation(weights, member))
+
+
+class silhouette(Stage):
+    """Mean silhouette of each cluster, on at most `max_samples` samples drawn by `seed`.
+
+    (Rousseeuw 1987.) In [-1, 1]; NaN where a clustering has a single cluster.
+    """
+
+    version: ClassVar[int] = 1
+    max_samples = param.Integer(4000, bounds=(10, None), doc="Samples that are compared.")
+    seed = param.Integer(0, bounds=(0, None), doc="Seed of the draw.")
+
+    @staticmethod
+    def compute(
+        embedding: xr.Dataset, clustering: xr.DataArray, *, max_samples: int, seed: int
+    ) -> xr.DataArray:
+        """Return `silhouette`, dims (n_clusters, cluster)."""
+        from sklearn.metrics import silhouette_samples
+
+        x = embedding[SPECTRAL].values
+        rows = np.arange(len(x))
+        if len(x) > max_samples:
+            rows = np.sort(np.random.default_rng(seed).choice(len(x), max_samples, replace=False))
+
+        def score(member: Array, labels: Array) -> float:
+            k, inside = labels.max() + 1, member[rows]
+            if not 2 <= len(np.unique(labels[rows])) < len(rows) or not inside.any():
+                return float("nan")
+            each = cached.setdefault(k, silhouette_samples(unit(x[rows, :k]), labels[rows]))
+            return float(each[inside].mean())
+
+        cached: dict[int, Array] = {}
+        return per_cluster(clustering, SILHOUETTE, score)
+
+
+class prototypes(Stage):
+    """Name the sample nearest to the mean of each cluster (the medoid for squared distance)."""
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
+        """Return `prototype`, dims (n_clusters, cluster), sample ids; -1 or '' where no cluster."""
+        x, ids = embedding[SPECTRAL].values, embedding[SAMPLE].values
+        k = clustering[N_CLUSTERS].values
+        nothing = "" if ids.dtype.kind in "UO" else -1
+        out = np.full((len(k), int(k.max())), nothing, ids.dtype)
+        for row, labels in enumerate(clustering.values.T):
+            part = unit(x[:, : k[row]])
+            for cluster in range(int(labels.max()) + 1):
+                member = np.flatnonzero(labels == cluster)
+                away = np.square(part[member] - part[member].mean(axis=0)).sum(axis=1)
+                out[row, cluster] = ids[member[np.argmin(away)]]
+        return _table(out, k, PROTOTYPE)
+
+
+class surplus(Stage):
+    """Find how much relevance a cluster has where the rest has least: max_f (mean_in - mean_out).
+
+    Of the two sides of a cut, the greater surplus tells which one has something that the other
+    lacks.
+    """
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(features: xr.DataArray, clustering: xr.DataArray) -> xr.DataArray:
+        """Return `surplus`, dims (n_clusters, cluster); NaN where a cluster has no rest."""
+        x = features.values
+
+        def score(member: Array, _: Array) -> float:
+            if member.all():
+                return float("nan")
+            return float((x[member].mean(axis=0) - x[~member].mean(axis=0)).max())
+
+        return per_cluster(clustering, SURPLUS, score)
+
+
+class suspicion(Stage):
+    """Judge a category by its most separable cluster that is large enough to be a strategy.
+
+    Suspicion is the greatest separability (see `fisher`) over all clusters of the sweep that hold
+    at least `min_share` of the samples, and leave as many outside; small groups of outliers exist
+    in clean data too, and stay visible in `separability`. A continuum has 1. From `threshold` on
+    the category is flagged: 3 lies between clean categories of digits (up to 2) and those with a
+    planted artefact (6 to 22). Both sides of a cut are equally separable: the one with the
+    greater surplus is named.
+    """
+
+    version: ClassVar[int] = 1
+    min_share = param.Number(
+        0.08, bounds=(0, 0.5), doc="Least share of the samples on either side of a cluster."
+    )
+    threshold = param.Number(3.0, bounds=(0, None), doc="Suspicion from which on to flag.")
+
+    @staticmethod
+    def compute(
+        scores: xr.DataArray,
+        size: xr.DataArray,
+        surplus: xr.DataArray,
+        *,
+        min_share: float,
+        threshold: float,
+    ) -> xr.Dataset:
+        """Return `suspicion`, `flagged`, `chosen_n_clusters`, `suspicious_cluster` and its size."""
+        count, n = size.values, float(np.nansum(size.values[0]))
+        allowed = np.minimum(count, n - count) >= max(2.0, min_share * n)
+        value = np.where(allowed, scores.values, 0.0)
+        best, found = value.max(), bool(allowed.any())
+        equal = np.argwhere(allowed & (value >= best * (1 - 1e-6))) if found else [(0, 0)]
+        row, cluster = min(map(tuple, equal), key=lambda at: (at[0], -surplus.values[at]))
+        ds = xr.Dataset(
+            {
+                SUSPICION: float(best),
+                "flagged": bool(found and best >= threshold),
+                "chosen_n_clusters": np.int32(size[N_CLUSTERS].values[row]),
+                "suspicious_cluster": np.int32(cluster if found else -1),
+                "suspicious_size": np.int32(count[row, cluster] if found else 0),
+            },
+            attrs={"min_share": min_share, "threshold": threshold},
+        )
+        return ds.assign({name: labelled(ds[name], str(name)) for name in ds.data_vars})
+
+
+def diffusion(vectors: Array, degree: Array) -> Array:
+    """Return the diffusion coordinates D^-1/2 v (n, q) of unit eigenvectors (n, q)."""
+    return vectors / np.sqrt(np.where(degree > 0, degree, 1))[:, None]
+
+
+def separability(phi: Array, member: Array) -> float:
+    """Return Fisher's ratio for `member` (n,) along the best column of phi (n, q), in continua."""
+    share = member.mean()
+    centred = phi - phi.mean(axis=0)
+    total = np.square(centred).mean(axis=0)
+    between = share / max(1 - share, 1e-300) * np.square(centred[member].mean(axis=0))
+    varies = total > 1e-12 * np.square(phi).mean(axis=0)
+    r2 = np.divide(between, total, out=np.zeros_like(total), where=varies)
+    return float((r2 / (1 - r2 + SHRINKAGE)).max() / CONTINUUM)
+
+
+def per_cluster(
+    clustering: xr.DataArray, name: str, score: Callable[[Array, Array], float]
+) -> xr.DataArray:
+    """Return ``score(member, labels)`` of every cluster, dims (n_clusters, cluster)."""
+    k = clustering[N_CLUSTERS].values
+    out = np.full((len(k), int(k.max())), np.nan)
+    for row, labels in enumerate(clustering.values.T):
+        for cluster in range(int(labels.max()) + 1):
+            out[row, cluster] = score(labels == cluster, labels)
+    return _table(out, k, name)
+
+
+def _table(values: Array, k: Array, name: str) -> xr.DataArray:
+    coords = {N_CLUSTERS: k, CLUSTER: np.arange(values.shape[1])}
+    return labelled(xr.DataArray(values, coords, (N_CLUSTERS, CLUSTER)), name)
+
+
+def _isolation(weights: csr_array, member: Array) -> float:
+    inside = member.astype(np.float64)
+    degree = np.asarray(weights.sum(axis=1)).ravel()
+    cut = float(inside @ (weights @ (1 - inside)))
+    volume = min(float(degree @ inside), float(degree @ (1 - inside)))
+    return volume / cut if cut > 0 else volume
