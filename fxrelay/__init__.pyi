@@ -1,4 +1,5 @@
 from . import composites as composites
+from . import errors as errors
 from . import rules as rules
 from .annotating import annotate as annotate
 from .attributing import attribute as attribute

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fxrelay.terms import Basis, Form, Rule, Share, X
+from fxrelay.terms import Basis, Form, Rule, Share, W, X
 
 
 class Monomial(NamedTuple):
@@ -57,14 +57,14 @@ class Plan:
 def plan(
     rule: Rule, *, nonnegative: bool = False, positive: bool = False, few_taps: bool = False
 ) -> Plan:
-    """Return the cheapest plan for `rule`.
+    r"""Return the cheapest plan for `rule`.
 
     Parameters
     ----------
     rule : Rule
         Any rule, a user's included.
     nonnegative : bool
-        The input is known to be >= 0, so \\|x\\| = x.
+        The input is known to be >= 0, so \|x\| = x.
     positive : bool
         Relevance can sit only on outputs > 0, so shares for negative outputs vanish.
     few_taps : bool
@@ -88,18 +88,32 @@ def split(rule: Rule) -> Plan:
     return Plan(rule.shares, (0.0,) * len(rule.shares), products, products)
 
 
+def weights_at_one(plan: Plan) -> Plan:
+    """Return the plan of an operator whose weights are fixed: the inputs take their factors."""
+
+    def moved(p: Product) -> Product:
+        return Product(p.weight.get("w") * p.input, W, p.shares)
+
+    forwards, adjoints = (tuple(map(moved, calls)) for calls in (plan.forwards, plan.adjoints))
+    return replace(plan, forwards=forwards, adjoints=adjoints)
+
+
 def _cheapest(shares: tuple[Share, ...], poly: Polynomial) -> Plan:
     groupings = (_fold_weights(poly), _combine_shares(poly), _combine_inputs(poly))
     rest = {m: c for m, c in poly.items() if (m.i, m.k) != ("x", "w")}
     folded = [p for p in groupings[0] if not _is_output(p)]
-    others = min((_combine_shares(rest), _combine_inputs(rest)), key=len)
+    others = _fewest(_combine_shares(rest), _combine_inputs(rest))
     if len(folded) <= len(others):
         known = {p.shares[0][0]: p.weight.get("w") for p in groupings[0] if _is_output(p)}
     else:
         known = {m.j: c for m, c in poly.items() if (m.i, m.k) == ("x", "w")}
     reuse = tuple(known.get(j, 0.0) for j in range(len(shares)))
     forwards = folded if len(folded) <= len(others) else others
-    return Plan(shares, reuse, tuple(forwards), tuple(min(groupings, key=len)))
+    return Plan(shares, reuse, tuple(forwards), tuple(_fewest(*groupings)))
+
+
+def _fewest(*groupings: list[Product]) -> list[Product]:
+    return min(groupings, key=lambda products: len(products))
 
 
 def _is_output(p: Product) -> bool:
@@ -163,6 +177,6 @@ def _pure_part(share: Share) -> bool:
 
 
 def vanishes_at_zero(rule: Rule) -> bool:
-    """Whether an input of zero gets no relevance: every term is proportional to x or \\|x\\|."""
+    r"""Whether an input of zero gets no relevance: every term is proportional to x or \|x\|."""
     parts = {key for s in rule.shares for t in s.terms for key, _ in t.input.coefficients}
     return parts <= {"x", "|x|"}

@@ -8,6 +8,7 @@ from fxrelay.facts import signal_calls
 from fxrelay.meta import ROW, RULE
 from fxrelay.operators import operator_of
 from fxrelay.rules import AnyRule
+from fxrelay.terms import Rule
 
 
 def annotate(graph: fx.GraphModule, composite: "Composite | str") -> fx.GraphModule:
@@ -47,7 +48,8 @@ def annotate(graph: fx.GraphModule, composite: "Composite | str") -> fx.GraphMod
 def copied(graph: fx.GraphModule) -> fx.GraphModule:
     """Return a graph module with its own nodes and meta that shares the tensors."""
     fresh = fx.Graph()
-    value = fresh.graph_copy(graph.graph, env := {})
+    env: dict[fx.Node, fx.Node] = {}
+    value = fresh.graph_copy(graph.graph, env)
     fresh.output(value)
     for old, new in env.items():
         new.meta = dict(old.meta)
@@ -98,6 +100,19 @@ def require_annotated(graph: fx.GraphModule) -> None:
             f"{listed(missing['known'])}\n"
             "Add a row to the composite, for example (ops('linear'), rules.epsilon())."
         )
+    unfit = [n for n in signal_calls(graph.graph) if not _fits(n)]
+    if unfit:
+        faults = [f"{located(n)}: {_rule_of(n)} on {operator_of(n).name}" for n in unfit]
+        raise RuleError(
+            f"annotate: rules that divide contributions need a linear operator or a sum; "
+            f"{len(unfit)} have another:\n{listed(faults)}\n"
+            "Select fewer nodes, for example with ops('linear') instead of everything()."
+        )
+
+
+def _fits(node: fx.Node) -> bool:
+    row = operator_of(node)
+    return not isinstance(_rule_of(node), Rule) or row.linear is not None or row.name == "add"
 
 
 def _rule_of(node: fx.Node) -> AnyRule | None:

@@ -88,10 +88,10 @@ def attribute(
     """
     x = torch.as_tensor(x)
     program = explainer(model, composite, record=record, sinks=sinks, output=output)
-    require_finite(x, "attribute")
     shape = output_shape(program.model, x)
+    require_finite(x, "attribute")
     indices = None
-    if not needs_output(target):
+    if not callable(target) and not needs_output(target):
         indices = target_indices(target, len(x), int(np.prod(shape[1:])))
     meta = Labels.checked(len(x), shape, label, sample, classes)
     require_in_boxes(program.boxes, {program.inputs[0]: x})
@@ -166,13 +166,15 @@ def _batch(
 def _run(program: Relay, x: Tensor, seed: Tensor, several: bool, chunk: int | None) -> Any:
     if not several:
         return program.graph(x, seed)
-    run = torch.func.vmap(program.graph, (None, 0), {
-        "output": None, "relevance": 0, "recorded": 0, "activations": None, "sinks": 0,
-    }, chunk_size=chunk)  # fmt: skip
-    out = run(x, seed)
-    for group in ("relevance", "recorded", "sinks"):
-        out[group] = {name: value.movedim(0, 1) for name, value in out[group].items()}
-    return out
+    axes = {"output": None, "relevance": 0, "recorded": 0, "activations": None, "sinks": 0}
+    run = torch.func.vmap(program.graph, (None, 0), axes)  # type: ignore[arg-type]
+    parts = [run(x, part) for part in seed.split(chunk or len(seed))]
+    joined = {
+        group: {name: torch.cat([p[group][name] for p in parts]).movedim(0, 1)
+                for name in parts[0][group]}
+        for group in ("relevance", "recorded", "sinks")
+    }  # fmt: skip
+    return parts[0] | joined
 
 
 def _dtype(module: nn.Module, x: Tensor) -> torch.dtype:

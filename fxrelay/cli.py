@@ -122,10 +122,10 @@ def analyze(
 ) -> None:
     """Run Spectral Relevance Analysis per category and print the ranking."""
     import fxrelay
-    from fxrelay.demo.story import ranking_text
     from fxrelay.execute import executor
     from fxrelay.files import write_netcdf
     from fxrelay_analysis import Store, spray
+    from fxrelay_analysis.ranking import ranking_text
 
     with executor(workers) as place:
         tree = spray(

@@ -63,6 +63,7 @@ def _row(row: Any) -> Row:
 
 
 Rows = Iterable[Row | tuple[Selector | str, AnyRule]]
+OwnRows = list[tuple[Selector, AnyRule]]
 
 
 def uniform(rule: AnyRule, *, rows: Rows = ()) -> Composite:
@@ -70,11 +71,11 @@ def uniform(rule: AnyRule, *, rows: Rows = ()) -> Composite:
     return Composite([*rows, (ops("linear", "batch_norm"), rule)], f"uniform({rule})")
 
 
-def _preset(name: str, rows: Rows, own: list[tuple[Selector, AnyRule]]) -> Composite:
+def _preset(name: str, rows: Rows, own: OwnRows) -> Composite:
     return Composite([*rows, *own], name)
 
 
-def _base(epsilon: float, stabilizer: Stable, bias: Bias) -> list[tuple[Selector, AnyRule]]:
+def _base(epsilon: float, stabilizer: Stable, bias: Bias) -> OwnRows:
     """Return the rows that the epsilon presets share."""
     return [
         (ops("dense"), rules.epsilon(epsilon, bias=bias)),
@@ -137,12 +138,12 @@ def _flat(stabilizer: Stable) -> tuple[Selector, AnyRule]:
     return first(ops("linear")), rules.flat(stabilizer=stabilizer)
 
 
-def _plus(epsilon: float, stabilizer: Stable, bias: Bias) -> list[tuple[Selector, AnyRule]]:
+def _plus(epsilon: float, stabilizer: Stable, bias: Bias) -> OwnRows:
     conv = rules.z_plus(stabilizer=stabilizer, bias=bias)
     return [(ops("conv"), conv), *_base(epsilon, stabilizer, bias)]
 
 
-def _alpha2_beta1(epsilon: float, stabilizer: Stable, bias: Bias) -> list[Any]:
+def _alpha2_beta1(epsilon: float, stabilizer: Stable, bias: Bias) -> OwnRows:
     conv = rules.alpha_beta(2, 1, stabilizer=stabilizer, bias=bias)
     return [(ops("conv"), conv), *_base(epsilon, stabilizer, bias)]
 
@@ -160,19 +161,19 @@ def excitation_backprop(
 
 def deconvnet(*, rows: Rows = ()) -> Composite:
     """Gradient, with only positive relevance through ReLU (Zeiler and Fergus 2014)."""
-    own = [(ops("relu"), rules.relu_deconvnet()), (everything(), rules.gradient())]
+    own: OwnRows = [(ops("relu"), rules.relu_deconvnet()), (everything(), rules.gradient())]
     return _preset("deconvnet", rows, own)
 
 
 def guided_backprop(*, rows: Rows = ()) -> Composite:
     """Gradient, with only positive relevance through open ReLUs (Springenberg et al. 2015)."""
-    own = [(ops("relu"), rules.relu_guided_backprop()), (everything(), rules.gradient())]
+    own: OwnRows = [(ops("relu"), rules.relu_guided_backprop()), (everything(), rules.gradient())]
     return _preset("guided_backprop", rows, own)
 
 
 def beta_smooth(beta: float = 10.0, *, rows: Rows = ()) -> Composite:
     """Gradient, with softplus's derivative instead of ReLU's (Dombrowski et al. 2019)."""
-    own = [(ops("relu"), rules.relu_beta_smooth(beta)), (everything(), rules.gradient())]
+    own: OwnRows = [(ops("relu"), rules.relu_beta_smooth(beta)), (everything(), rules.gradient())]
     return _preset("beta_smooth", rows, own)
 
 

@@ -19,6 +19,29 @@ def attribute(root: nn.Module, target: str) -> Any:
     return value
 
 
+def place(root: nn.Module, target: str, value: Any) -> None:
+    """Set ``root.layer1.0.conv1.weight`` for the dotted `target`; modules on the way are made."""
+    *path, leaf = target.split(".")
+    for part in path:
+        if not hasattr(root, part):
+            root.add_module(part, nn.Module())
+        root = getattr(root, part)
+    if isinstance(value, nn.Module):
+        root.add_module(leaf, value)
+    elif isinstance(value, nn.Parameter):
+        root.register_parameter(leaf, value)
+    else:
+        root.register_buffer(leaf, value)
+
+
+def first_parameter(node: fx.Node) -> str:
+    """Return the parameter or buffer that a constant is made of, else the node's own name."""
+    if node.op == "get_attr":
+        return str(node.target)
+    sources = [n for n in node.all_input_nodes if not reads_size(n)]
+    return first_parameter(sources[0]) if sources else node.name
+
+
 def reads_size(node: fx.Node) -> bool:
     """Whether the node asks a tensor for its shape."""
     if node.op == "call_method":

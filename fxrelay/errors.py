@@ -1,11 +1,16 @@
 """The exceptions of fxrelay, and how a node is named in their texts."""
 
+import os
 import re
 from pathlib import Path
 
+import torch
 from torch import fx
 
 from fxrelay.meta import PATH
+
+#: source files under these folders are not the user's
+LIBRARIES = tuple(str(Path(file).parent) + os.sep for file in (torch.__file__, __file__))
 
 
 class UnsupportedOperation(TypeError):
@@ -31,7 +36,7 @@ def located(node: fx.Node) -> str:
 def source_line(trace: str | None) -> str | None:
     """Return ``file.py:41`` for the innermost frame that is neither torch's nor ours."""
     frames = re.findall(r'File "([^"]+)", line (\d+)', trace or "")
-    own = [(f, n) for f, n in frames if not re.search(r"[\\/](torch|fxrelay)[\\/]", f)]
+    own = [(f, n) for f, n in frames if not any(f.startswith(p) for p in LIBRARIES)]
     if not own:
         return None
     file, number = own[-1]

@@ -1,4 +1,4 @@
-"""What is known of a graph before anything runs: who carries signal, signs, where relevance can sit."""
+"""What is known of a graph before anything runs: signals, signs, where relevance can sit."""
 
 from typing import Any
 

@@ -54,8 +54,24 @@ def write_atomically(path: str | Path, write: Writer) -> Path:
 
 
 def write_netcdf(data: xr.Dataset | xr.DataTree, path: str | Path) -> Path:
-    """Write a Dataset or DataTree as one netCDF4 file, whole or not at all, uncompressed."""
-    return write_atomically(path, lambda p: data.to_netcdf(p, engine="netcdf4"))
+    """Write a Dataset or DataTree as one netCDF4 file, whole or not at all, uncompressed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, a full disk for instance; nothing of it is left behind.
+    """
+
+    def write(temporary: Path) -> None:
+        try:
+            data.to_netcdf(temporary, engine="netcdf4")
+        except (OSError, RuntimeError) as error:  # the library reports a full disk as either
+            raise OSError(
+                f"{str(path)!r} could not be written ({error}); what was finished before stays. "
+                "Free some space and call again."
+            ) from error
+
+    return write_atomically(path, write)
 
 
 def writable_folder(path: str | Path, caller: str) -> Path:

@@ -22,7 +22,8 @@ def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = 
     """
     scale: Any = epsilon
     if norm_scale:
-        scale = epsilon * d.square().mean(tuple(range(1, d.dim())), keepdim=True).sqrt()
+        axes = tuple(range(1, d.dim()))
+        scale = epsilon * (d.square().mean(axes, keepdim=True).sqrt() if axes else d.abs())
     if clip:
         return torch.where(d >= 0, d.clamp(min=scale), d.clamp(max=-scale))
     return torch.where(d >= 0, d + scale, d - scale)
@@ -64,7 +65,7 @@ def ones_of(x: Tensor) -> Tensor:
 
 
 def bound_of(value: Tensor, x: Tensor) -> Tensor:
-    """A bound broadcast to one sample of `x`; its axes start at the channel."""
+    """Broadcast a bound to one sample of `x`; its axes start at the channel."""
     missing = x.dim() - 1 - value.dim()
     value = value.to(x).reshape(*value.shape, *[1] * missing)
     return value.expand(x.shape[1:]).unsqueeze(0)
@@ -118,15 +119,25 @@ def _widened(options: Sequence[Any]) -> tuple[Any, ...]:
     return [1, *kernel], [1, *stride], [0, *padding], [1, *dilation], ceil_mode
 
 
-def adaptive_max_pool(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Adaptive max pooling over 1 to 3 axes: output and the flat index of each winner."""
-    if len(size) == 1:
-        out, index = aten.adaptive_max_pool2d(_planes(x), [1, *size])
+def _whole(x: Tensor, size: Sequence[int | None]) -> list[int]:
+    return [x.shape[i - len(size)] if n is None else n for i, n in enumerate(size)]
+
+
+def adaptive_max_pool(x: Tensor, size: Sequence[int | None]) -> tuple[Tensor, Tensor]:
+    """Adaptive max pooling over 1 to 3 axes: output and the flat index of each winner.
+
+    None keeps an axis.
+    """
+    whole = _whole(x, size)
+    if len(whole) == 1:
+        out, index = aten.adaptive_max_pool2d(_planes(x), [1, *whole])
         return out.squeeze(-2), index.squeeze(-2)
-    return (aten.adaptive_max_pool2d if len(size) == 2 else aten.adaptive_max_pool3d)(x, size)
+    return (aten.adaptive_max_pool2d if len(whole) == 2 else aten.adaptive_max_pool3d)(x, whole)
 
 
-def adaptive_max_pool_adjoint(r: Tensor, x: Tensor, index: Tensor, size: Sequence[int]) -> Tensor:
+def adaptive_max_pool_adjoint(
+    r: Tensor, x: Tensor, index: Tensor, size: Sequence[int | None]
+) -> Tensor:
     """Winner takes all: each output's relevance to the input that won."""
     if len(size) == 1:
         return aten.adaptive_max_pool2d_backward(_planes(r), _planes(x), _planes(index)).squeeze(-2)
@@ -161,7 +172,7 @@ def _widened_average(options: Sequence[Any]) -> tuple[Any, ...]:
 
 def adaptive_avg_pool(x: Tensor, size: Sequence[int | None]) -> Tensor:
     """Adaptive average pooling over 1 to 3 axes; None keeps an axis."""
-    whole = [x.shape[i - len(size)] if n is None else n for i, n in enumerate(size)]
+    whole = _whole(x, size)
     if len(whole) == 1:
         return aten.adaptive_avg_pool2d(_planes(x), [1, *whole]).squeeze(-2)
     return (aten.adaptive_avg_pool2d if len(whole) == 2 else aten.adaptive_avg_pool3d)(x, whole)
@@ -211,10 +222,14 @@ def cat_adjoint(r: Tensor, parts: Sequence[Tensor], dim: int) -> tuple[Tensor, .
     return r.split([part.shape[dim] for part in parts], dim)
 
 
-def gathered(parts: Sequence[Tensor | None], like: Sequence[Tensor], dim: int) -> Tensor:
-    """Join relevance of split parts; a part that nobody used has none."""
-    pairs = zip(parts, like, strict=True)
-    return torch.cat([torch.zeros_like(t) if p is None else p for p, t in pairs], dim)
+def gathered(
+    indices: Sequence[int], parts: Sequence[Tensor], like: Sequence[Tensor], dim: int
+) -> Tensor:
+    """Join relevance of the split parts at `indices`; a part that nobody used has none."""
+    joined = [torch.zeros_like(t) for t in like]
+    for i, part in zip(indices, parts, strict=True):
+        joined[i] = joined[i] + part
+    return torch.cat(joined, dim)
 
 
 def pad(x: Tensor, widths: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:

@@ -86,7 +86,8 @@ def mean(site: Site) -> Linear:
     """Mean over axes."""
     dim, keepdim = site.args[1:3]
 
-    def pull(s: Proxy, w: Any, x: Proxy) -> Proxy:
-        return site.call(kernels.spread, s, x, dim, keepdim) / site.call(kernels.count, x, dim)
+    def pull(s: Proxy, w: Any, x: Proxy) -> Any:
+        whole: Any = site.call(kernels.spread, s, x, dim, keepdim)
+        return whole / site.call(kernels.count, x, dim)
 
     return Linear(lambda x, w: site.call(kernels.average, x, dim, keepdim), pull)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.utils import _pytree as pytree
 
 from fxrelay.constants import Constants, reads_size
 from fxrelay.errors import listed, located
@@ -17,7 +18,17 @@ from fxrelay.meta import PATH, SIZE
 from fxrelay.spellings import SPELLINGS
 
 #: calls that check something and compute nothing
-CHECKS = frozenset({"_assert", "_assert_async", "_assert_scalar", "_assert_tensor_metadata"})
+CHECKS = frozenset({
+    "_assert", "_assert_async", "_assert_is_none", "_assert_scalar", "_assert_tensor_metadata",
+})  # fmt: skip
+#: calls whose result may share the memory of their first argument
+VIEWS = frozenset({
+    "alias", "alpha_dropout", "chunk", "contiguous", "detach", "diagonal", "dropout", "dropout1d",
+    "dropout2d", "dropout3d", "expand", "expand_as", "feature_alpha_dropout", "feature_dropout",
+    "flatten", "getitem", "movedim", "narrow", "permute", "reshape", "reshape_as",
+    "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t", "to",
+    "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as",
+})  # fmt: skip
 IN_PLACE = frozenset({operator.iadd, operator.isub, operator.imul, operator.itruediv})
 
 
@@ -33,18 +44,55 @@ class LoweringTracer(fx.proxy.GraphAppendingTracer):
         return tuple(self.constants.value(node).shape)
 
 
+class Memory:
+    """Which nodes of a captured graph may share the memory of one tensor.
+
+    `same` names one tensor by several nodes, as in-place calls do; `storage` also has its views.
+    """
+
+    def __init__(self, graph: fx.Graph) -> None:
+        self.order = {node: i for i, node in enumerate(graph.nodes)}
+        self.same: dict[fx.Node, list[fx.Node]] = {}
+        self.storage: dict[fx.Node, list[fx.Node]] = {}
+        for node in graph.nodes:
+            source = node.args[0] if node.args else None
+            known = isinstance(source, fx.Node) and not reads_size(node)
+            in_place = known and _is_in_place(node)
+            self._join(self.same, node, source if in_place else None)
+            shared = in_place or (known and _views(node))
+            self._join(self.storage, node, source if shared else None)
+
+    def _join(self, groups: dict[fx.Node, list[fx.Node]], node: fx.Node, source: Any) -> None:
+        group = [] if source is None else groups[source]
+        group.append(node)
+        groups[node] = group
+
+    def written(self, node: fx.Node) -> list[fx.Node]:
+        """Return the names of the tensor that `node` writes into."""
+        return [n for n in self.same[node] if self.order[n] <= self.order[node]]
+
+    def stale(self, node: fx.Node) -> list[fx.Node]:
+        """Return the other tensors in the memory that `node` writes into that are used later."""
+        names, now = self.same[node], self.order[node]
+        others = [n for n in self.storage[node] if n not in names and self.order[n] < now]
+        return [
+            n for n in others if any(self.order[u] > now and not reads_size(u) for u in n.users)
+        ]
+
+
 class Lowering:
     """One pass over a captured graph."""
 
     def __init__(self, captured: fx.GraphModule) -> None:
         self.captured = captured
-        self.graph = fx.Graph()
+        self.graph = fx.Graph(owning_module=captured)
         self.tracer = LoweringTracer(self.graph, captured)
         self.env: dict[fx.Node, Any] = {}
         self.signals: set[fx.Node] = set()
         self.paths: set[str] = set()
         self.faults: list[str] = []
         self.final = _final_calls(captured.graph)
+        self.memory = Memory(captured.graph)
 
     def run(self, output: str | int | None) -> fx.GraphModule:
         """Return the canonical graph module."""
@@ -65,25 +113,45 @@ class Lowering:
 
     def _step(self, node: fx.Node) -> None:
         before = next(iter(reversed(self.graph.nodes)), None)
-        args = fx.map_arg(node.args, self.env.__getitem__)
-        kwargs = fx.map_arg(node.kwargs, self.env.__getitem__)
+        lookup: Any = self.env.__getitem__
+        args, kwargs = fx.map_arg(node.args, lookup), fx.map_arg(node.kwargs, lookup)
         try:
             result = self._lower(node, args, kwargs)
         except (ValueError, TypeError) as error:
             self.faults.append(f"{located(node)}: {error}")
-            result = args[0]
+            result = args[0] if args else None
         self.env[node] = result
         created = self._created_after(before)
         self._mark(node, created)
-        if _is_in_place(node) and isinstance(node.args[0], fx.Node):
-            self.env[node.args[0]] = result
+        if _is_in_place(node) and self._is_tensor(args):
+            self._write(node, result)
+
+    def _write(self, node: fx.Node, result: Any) -> None:
+        """Let every name of the tensor that `node` writes into mean its new value."""
+        stale = self.memory.stale(node)
+        if stale:
+            self.faults.append(
+                f"{located(node)}: writes in place, and {', '.join(map(located, stale))}, which "
+                "shares its memory, is used later; write out of place, x = x + 1"
+            )
+        for name in self.memory.written(node):
+            self.env[name] = result
+
+    def _is_tensor(self, args: Any) -> bool:
+        target = args[0] if args else None
+        return isinstance(target, fx.Proxy) and not target.node.meta.get(SIZE)
 
     def _lower(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        if node.op == "placeholder" and node.args:
+            return node.args[0]  # an argument keeps its default
         if node.op not in ("call_function", "call_method"):
             return self._copy(node, args, kwargs)
         if getattr(node.target, "__name__", node.target) in CHECKS:
             return None
         carries = any(n in self.signals for n in _nodes(args, kwargs))
+        if not carries and _is_in_place(node) and self._is_tensor(args):
+            fresh = self.tracer.create_proxy("call_function", torch.clone, (args[0],), {})
+            return self._copy(node, (fresh, *args[1:]), kwargs)
         if reads_size(node) or not carries or node.target is operator.getitem:
             return self._copy(node, args, kwargs)
         lower = SPELLINGS.get(node.target)
@@ -117,6 +185,8 @@ class Lowering:
                 node.meta[SIZE] = True
 
     def _path(self, source: fx.Node, node: fx.Node, last: bool) -> str:
+        if node.op == "call_module":
+            return _unique(str(node.target), self.paths)
         scope, kind = module_of(source)
         own = _word(node)
         of_torch = kind is not None and kind.__module__.startswith("torch.")
@@ -127,13 +197,20 @@ class Lowering:
         return unique
 
     def _output(self, pick: str | int | None) -> None:
-        value = fx.map_arg(self.captured.graph.output_node().args[0], self.env.__getitem__)
+        lookup: Any = self.env.__getitem__
+        value: Any = fx.map_arg(self.captured.graph.output_node().args[0], lookup)
+        spec = getattr(getattr(self.captured.graph._codegen, "pytree_info", None), "out_spec", None)
+        if spec is not None:
+            value = pytree.tree_unflatten(list(value), spec)
         if pick is not None:
             value = _picked(value, pick)
+        elif isinstance(value, tuple | list) and len(value) == 1:
+            value = value[0]
         if not isinstance(value, fx.Proxy):
             names = list(value) if isinstance(value, dict) else list(range(len(value)))
+            kind = "dict" if isinstance(value, dict) else "tuple"
             raise ValueError(
-                f"trace: needs one output tensor; got {type(value).__name__} with {names}. "
+                f"trace: needs one output tensor; got {kind} with {names}. "
                 "Choose one with output=..."
             )
         self.graph.output(value.node)
@@ -172,6 +249,13 @@ def _unique(path: str, taken: set[str]) -> str:
         name = f"{path}_{i}"
     taken.add(name)
     return name
+
+
+def _views(node: fx.Node) -> bool:
+    """Whether the result may be, or lie in, the memory of the first argument."""
+    if node.target is getattr:
+        return node.args[1] in ("T", "mT", "H", "mH", "data")
+    return _word(node) in VIEWS
 
 
 def _word(node: fx.Node) -> str:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from fxrelay import adjoints, kernels, linear
-from fxrelay.meta import PATH
+from fxrelay.meta import PATH, SIZE
 from fxrelay.rules import AnyRule, gradient, norm, passthrough
 from fxrelay.site import Adjoint, Linear, Site
 from fxrelay.spellings import ACTIVATIONS
@@ -96,7 +96,7 @@ def _activates_sign(node: fx.Node, known: Callable[[Any], bool]) -> bool:
 
 
 def _both(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return args[:2]
+    return tuple(a for a in args[:2] if not (isinstance(a, fx.Node) and a.meta.get(SIZE)))
 
 
 def _listed(args: tuple[Any, ...]) -> tuple[Any, ...]:

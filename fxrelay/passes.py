@@ -1,27 +1,41 @@
 """Passes over a finished program: fold constants, merge equal calls, drop dead code."""
 
+import copy
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from fxrelay.constants import Constants
+from fxrelay.constants import Constants, attribute, place
 
 
 def fold_constants(module: fx.GraphModule) -> fx.GraphModule:
     """Replace what depends on no input by its value, computed now: a snapshot."""
     constants = Constants(module)
     snapshot = nn.Module()
-    replaced: dict[fx.Node, str] = {}
+    replaced: dict[fx.Node, Any] = {}
     for node in list(module.graph.nodes):
+        if node.op == "call_module":
+            target = str(node.target)
+            place(snapshot, target, copy.deepcopy(attribute(module, target)))
         if node in constants and any(user not in constants for user in node.users):
-            replaced[node] = _kept(snapshot, node, constants.value(node))
-    for node, name in replaced.items():
-        with module.graph.inserting_before(node):
-            value = module.graph.create_node("get_attr", name)
-        node.replace_all_uses_with(value, delete_user_cb=lambda user: user not in constants)
+            replaced[node] = constants.value(node)
+    for node, value in replaced.items():
+        if isinstance(value, torch.Tensor):
+            with module.graph.inserting_before(node):
+                value = module.graph.create_node("get_attr", _kept(snapshot, node, value))
+        _replace(node, value, [user for user in node.users if user not in constants])
     drop_dead_calls(module.graph)
     return fx.GraphModule(snapshot, module.graph, "Relay")
+
+
+def _replace(node: fx.Node, value: Any, users: list[fx.Node]) -> None:
+    def swapped(n: fx.Node) -> Any:
+        return value if n is node else n
+
+    for user in users:
+        user.args = fx.map_arg(user.args, swapped)
+        user.kwargs = fx.map_arg(user.kwargs, swapped)
 
 
 def _kept(snapshot: nn.Module, node: fx.Node, value: torch.Tensor) -> str:

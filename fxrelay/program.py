@@ -8,7 +8,7 @@ from torch import fx, nn
 from torch.fx import Proxy
 
 from fxrelay import kernels
-from fxrelay.constants import Constants, attribute
+from fxrelay.constants import Constants, attribute, first_parameter, place
 from fxrelay.facts import carries_signal
 
 SEED = "seed"
@@ -29,10 +29,10 @@ class Program:
         self.model, self.sinks_wanted = model, sinks_wanted
         self.graph = fx.Graph()
         self.tracer = fx.proxy.GraphAppendingTracer(self.graph)
-        self.attributes: dict[str, torch.Tensor] = {}
+        self.attributes: dict[str, torch.Tensor | nn.Module] = {}
         self.env: dict[fx.Node, Proxy] = {}
         self.relevance: dict[fx.Node, Any] = {}
-        self.sinks: dict[str, Proxy] = {}
+        self.sinks: dict[str, Any] = {}
         self._model_constants = Constants(model)
         self.seed = self._forward()
 
@@ -48,7 +48,7 @@ class Program:
 
     def _copy(self, node: fx.Node) -> None:
         copied = self.graph.node_copy(node, lambda n: self.env[n].node)
-        if node.op == "get_attr":
+        if node.op in ("get_attr", "call_module"):
             self.attributes[str(node.target)] = attribute(self.model, str(node.target))
         self.env[node] = Proxy(copied, self.tracer)
 
@@ -70,13 +70,13 @@ class Program:
         node = next(n for n, proxy in self.env.items() if proxy.node is weight.node)
         return tuple(self._model_constants.value(node).shape)
 
-    def give(self, node: fx.Node, amount: Any) -> None:
+    def give(self, node: Any, amount: Any) -> None:
         """Add relevance to a node; to a constant means to its sink; parts of a tuple stay apart."""
         if amount is None:
             return
         if not carries_signal(node):
             if self.sinks_wanted:
-                self.book(str(node.target), self.call(kernels.per_sample, amount))
+                self.book(first_parameter(node), self.call(kernels.per_sample, amount))
             return
         known = self.relevance.get(node)
         total = amount if known is None else known + amount
@@ -84,7 +84,7 @@ class Program:
             total.node._rename(f"r_{node.name}")
         self.relevance[node] = total
 
-    def give_part(self, node: fx.Node, part: int, amount: Any) -> None:
+    def give_part(self, node: Any, part: Any, amount: Any) -> None:
         """Add relevance to one element of a node whose value is a tuple."""
         parts = self.relevance.setdefault(node, {})
         parts[part] = amount if part not in parts else parts[part] + amount
@@ -98,14 +98,5 @@ class Program:
         """Return a module that holds what the program refers to."""
         root = nn.Module()
         for target, value in self.attributes.items():
-            place = root
-            *path, leaf = target.split(".")
-            for part in path:
-                if not hasattr(place, part):
-                    place.add_module(part, nn.Module())
-                place = getattr(place, part)
-            if isinstance(value, nn.Parameter):
-                place.register_parameter(leaf, value)
-            else:
-                place.register_buffer(leaf, value)
+            place(root, target, value)
         return root

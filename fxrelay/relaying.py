@@ -143,10 +143,15 @@ def relay(
     return Relay(module, graph)
 
 
+def explained(graph: fx.Graph) -> Any:
+    """Return the node whose value the model gives as its output."""
+    return graph.output_node().args[0]
+
+
 def _walk(program: Program, reference: bool) -> None:
     graph = program.model.graph
     nonnegative, positive = facts.nonnegative(graph), facts.only_positive(graph)
-    program.relevance[graph.output_node().args[0]] = program.seed
+    program.relevance[explained(graph)] = program.seed
     for node in reversed(facts.signal_calls(graph)):
         relevance = program.relevance.get(node)
         if relevance is None:
@@ -157,8 +162,6 @@ def _walk(program: Program, reference: bool) -> None:
         site = _site(program, node)
         site.nonnegative = node.args[0] in nonnegative
         site.positive = node in positive
-        if isinstance(relevance, dict):
-            relevance = [relevance.get(i) for i in range(max(relevance) + 1)]
         for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
             program.give(operand, amount)
 
@@ -174,20 +177,24 @@ def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:
 
 def _site(program: Program, node: fx.Node) -> Site:
     operator = operator_of(node)
-    lookup = program.env.__getitem__
-    carriers = tuple(n for n in operator.operands(node.args) if isinstance(n, fx.Node))
+    carriers: list[Any] = [n for n in operator.operands(node.args) if isinstance(n, fx.Node)]
     if operator.name == "scale":
-        carriers = tuple(n for n in node.args[:2] if facts.carries_signal(n))
+        carriers = [n for n in node.args[:2] if facts.carries_signal(n)]
     return Site(
         node,
         operator,
-        fx.map_arg(node.args, lookup),
+        _looked_up(node.args, program),
         program.env[node],
-        carriers,
-        tuple(map(lookup, carriers)),
+        tuple(carriers),
+        tuple(program.env[n] for n in carriers),
         program,
-        kwargs=dict(fx.map_arg(node.kwargs, lookup)),
+        kwargs=dict(_looked_up(node.kwargs, program)),
     )
+
+
+def _looked_up(arguments: Any, program: Program) -> Any:
+    lookup: Any = program.env.__getitem__
+    return fx.map_arg(arguments, lookup)
 
 
 def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
@@ -200,18 +207,22 @@ def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
             for name, n in wanted.items()
         }
 
-    result = {
-        "output": program.env[graph.output_node().args[0]],
+    result: Any = {
+        "output": program.env[explained(graph)],
         "relevance": relevance_of(inputs),
         "recorded": relevance_of(names),
         "activations": {path: program.env[n] for path, n in names.items()},
         "sinks": program.sinks,
     }
-    program.graph.output(fx.node.map_aggregate(result, lambda p: p.node))
+    program.graph.output(fx.node.map_aggregate(result, lambda p: getattr(p, "node", p)))
 
 
 def _recorded(graph: fx.GraphModule, record: Sequence[str]) -> dict[str, fx.Node]:
-    calls = {str(n.meta[PATH]): n for n in facts.signal_calls(graph.graph)}
+    calls = {
+        str(n.meta[PATH]): n
+        for n in facts.signal_calls(graph.graph)
+        if not any(map(facts.picks_part, n.users))
+    }
     missed = [g for g in record if not any(fnmatchcase(path, g) for path in calls)]
     if missed:
         raise ValueError(

@@ -1,7 +1,5 @@
 """Report what was decided: node, operator, rule; and where relevance went."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, fx
 
@@ -9,6 +7,7 @@ from fxrelay.facts import picks_part, signal_calls
 from fxrelay.meta import PATH, REWRITES, ROW, RULE
 from fxrelay.operators import operator_of
 from fxrelay.relaying import Relay, relay
+from fxrelay.text import aligned
 
 
 def report(
@@ -80,7 +79,8 @@ def _balance(model: fx.GraphModule, x: Tensor, seed: Tensor | None) -> str:
         seed = seed.reshape(output.shape).to(output)
     out = program(x, seed)
     given = seed.flatten(1).sum(1)
-    kept = out.relevance if isinstance(out.relevance, dict) else {program.inputs[0]: out.relevance}
+    whole = out.relevance
+    kept = {program.inputs[0]: whole} if isinstance(whole, Tensor) else whole
     rows = [("relevance", "mean", "share")]
     entries: list[tuple[str, Tensor]] = [("seed", given)]
     entries += [(f"input {name}", r.flatten(1).sum(1)) for name, r in kept.items()]
@@ -100,12 +100,3 @@ def _largest(sinks: object, most: int = 10) -> list[tuple[str, Tensor]]:
     head, tail = items[:most], items[most:]
     rest = [(f"{len(tail)} other sinks", sum(v for _, v in tail))] if tail else []
     return [(f"sink {name}", value) for name, value in head] + rest
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as left-aligned columns, the first underlined."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])

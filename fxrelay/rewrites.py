@@ -1,8 +1,8 @@
 """The table of rewrites that canonize a graph. Each is exact and matches on data flow.
 
 A rewrite looks at one node and either makes its change, on proxies, and returns the node that now
-computes the value, or returns None. Weights are rewritten as calls on parameters, so what depends on
-parameters stays visible and differentiable; `fxrelay.relay` folds it into constants.
+computes the value, or returns None. Weights are rewritten as calls on parameters, so what depends
+on parameters stays visible and differentiable; `fxrelay.relay` folds it into constants.
 """
 
 import operator
@@ -16,6 +16,7 @@ from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
+from fxrelay.constants import Constants
 from fxrelay.facts import carries_signal
 
 
@@ -35,7 +36,7 @@ class Rewrite:
     apply: Callable[[fx.Node, Callable[[fx.Node], Proxy]], Proxy | None]
 
 
-def _call(like: Proxy, target: Callable[..., Any], *args: Any) -> Proxy:
+def _call(like: Proxy, target: Callable[..., Any], *args: Any) -> Any:
     return like.tracer.create_proxy("call_function", target, args, {})
 
 
@@ -43,7 +44,7 @@ def _sole_user(node: fx.Node) -> bool:
     return len(node.users) == 1
 
 
-def _batch_norm_scale(args: list[Any], wrap: Callable[[Any], Any]) -> tuple[Proxy, Any]:
+def _batch_norm_scale(args: list[Any], wrap: Callable[[Any], Any]) -> tuple[Any, Any]:
     """Scale and shift of batch norm in eval mode: ``scale * x + shift``."""
     mean, var, weight, bias, _, _, eps = args
     scale = _call(wrap(var), torch.rsqrt, wrap(var) + eps)
@@ -59,14 +60,28 @@ def fold_batch_norm_into_linear(node: fx.Node, wrap: Any) -> Proxy | None:
         return None
     if source.target not in (torch.convolution, F.linear) or not _sole_user(source):
         return None
+    arguments: list[Any] = list(source.args)
+    x, weight, bias, *options = arguments
+    if not options and not _fits(node, weight, 0):
+        return None
     scale, shift = _batch_norm_scale(list(node.args[1:]), wrap)
-    x, weight, bias, *options = source.args
     weight = _scaled_outputs(wrap(weight), scale, options)
     bias = shift if bias is None else wrap(bias) * scale + shift
     return _call(scale, source.target, wrap(x), weight, bias, *options)
 
 
-def _scaled_outputs(weight: Proxy, scale: Proxy, options: list[Any]) -> Proxy:
+def _fits(batch_norm: fx.Node, weight: Any, axis: int) -> bool:
+    """Whether the channels of a batch norm can be a dense layer's features.
+
+    They are the second axis, and not the last, of a sequence (batch, channel, feature).
+    """
+    assert batch_norm.graph.owning_module is not None
+    constants = Constants(batch_norm.graph.owning_module)
+    mean: Any = batch_norm.args[1]
+    return bool(constants.value(weight).shape[axis] == constants.value(mean).numel())
+
+
+def _scaled_outputs(weight: Any, scale: Proxy, options: list[Any]) -> Any:
     if not options:
         return weight * _call(scale, torch.unsqueeze, scale, 1)
     axes = [1] * len(options[0])
@@ -82,22 +97,24 @@ def fold_batch_norm_into_next_linear(node: fx.Node, wrap: Any) -> Proxy | None:
         return None
     if source.target is not F.batch_norm or not _sole_user(source):
         return None
-    options = list(node.args[3:])
+    options: list[Any] = list(node.args[3:])
+    if not options and not _fits(source, node.args[1], 1):
+        return None
     if options and (any(options[1]) or options[3] or options[5] != 1):
         return None  # padding puts 0 where the batch norm's shift belongs
     scale, shift = _batch_norm_scale(list(source.args[1:]), wrap)
-    weight, bias = wrap(node.args[1]), node.args[2]
+    weight, bias = wrap(node.args[1]), wrap(node.args[2])
     axes = [1] * (len(options[0]) if options else 0)
     by_input = [1, -1, *axes]
     moved = weight * _call(scale, torch.reshape, shift, by_input)
     moved = _call(scale, torch.sum, moved, list(range(1, 2 + len(axes))))
     weight = weight * _call(scale, torch.reshape, scale, by_input)
-    bias = moved if bias is None else wrap(bias) + moved
+    bias = moved if bias is None else bias + moved
     return _call(scale, node.target, wrap(source.args[0]), weight, bias, *options)
 
 
 def drop_whole_slice(node: fx.Node, wrap: Any) -> Proxy | None:
-    """An index that takes everything: ``x[:]``, ``x[...]``."""
+    """Drop an index that takes everything: ``x[:]``, ``x[...]``."""
     if node.target is not operator.getitem or not carries_signal(node.args[0]):
         return None
     index = node.args[1]

@@ -222,8 +222,9 @@ class Passthrough:
     def __call__(
         self, site: "Site", inputs: Inputs, output: Proxy, relevance: Proxy
     ) -> tuple[Proxy, ...]:
-        """Return the relevance for the only input."""
-        return (relevance,)
+        """Return the relevance for the only input, which a constant may have broadcast."""
+        constants = [a for a in site.args if isinstance(a, Proxy) and a is not inputs[0]]
+        return (site.fitted(relevance, 0) if constants else relevance,)
 
     def __str__(self) -> str:
         return "passthrough"
@@ -235,7 +236,7 @@ class Gradient:
 
     def __call__(
         self, site: "Site", inputs: Inputs, output: Proxy, relevance: Proxy
-    ) -> tuple[Proxy, ...]:
+    ) -> Sequence[Proxy | None]:
         """Return the product for every input."""
         return site.adjoint(relevance)
 
@@ -251,11 +252,12 @@ class ReLU:
     beta: float = 10.0
 
     def __call__(
-        self, site: "Site", inputs: Inputs, output: Proxy, relevance: Proxy
+        self, site: "Site", inputs: Inputs, output: Proxy, relevance: Any
     ) -> tuple[Proxy, ...]:
         """Return the relevance for ReLU's input."""
         if self.kind == "beta_smooth":
-            return (site.call(torch.sigmoid, inputs[0] * self.beta) * relevance,)
+            x: Any = inputs[0]
+            return (relevance * site.call(torch.sigmoid, x * self.beta),)
         positive = site.call(torch.relu, relevance)
         if self.kind == "deconvnet":
             return (positive,)

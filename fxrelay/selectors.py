@@ -1,6 +1,6 @@
 """Which nodes a row of a composite means: by operator, by name, by position, by any predicate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -25,8 +25,8 @@ class Selector:
     choose : callable
         Graph to set of nodes.
     required : bool
-        Whether choosing nothing is an error: a name that is not there is a typing error, an operator
-        that the model does not use is not.
+        Whether choosing nothing is an error: a name that is not there is a typing error, an
+        operator that the model does not use is not.
     """
 
     text: str
@@ -89,21 +89,21 @@ def _selector(choice: Selector | str) -> Selector:
 
 
 def first(choice: Selector | str) -> Selector:
-    """Select those of `choice` that no other of `choice` comes before, on the way from the input."""
+    """Select those of `choice` that no other comes before, on the way from the input."""
     inner = _selector(choice)
 
     def choose(graph: fx.Graph) -> set[fx.Node]:
-        return _frontier(graph, inner.choose(graph), lambda n: n.all_input_nodes, graph.nodes)
+        return _frontier(inner.choose(graph), lambda n: n.all_input_nodes, graph.nodes)
 
     return Selector(f"first({inner})", choose, inner.required)
 
 
 def last(choice: Selector | str) -> Selector:
-    """Select those of `choice` that no other of `choice` comes after, on the way to the output."""
+    """Select those of `choice` that no other comes after, on the way to the output."""
     inner = _selector(choice)
 
     def choose(graph: fx.Graph) -> set[fx.Node]:
-        return _frontier(graph, inner.choose(graph), lambda n: list(n.users), reversed(graph.nodes))
+        return _frontier(inner.choose(graph), lambda n: n.users, reversed(graph.nodes))
 
     return Selector(f"last({inner})", choose, inner.required)
 
@@ -119,7 +119,11 @@ def between(choice: Selector | str, start: int, stop: int | None = None) -> Sele
     return Selector(f"between({inner}, {start}, {stop})", choose, inner.required)
 
 
-def _frontier(graph: fx.Graph, chosen: set[fx.Node], neighbours, order) -> set[fx.Node]:  # type: ignore[no-untyped-def]
+def _frontier(
+    chosen: set[fx.Node],
+    neighbours: Callable[[fx.Node], Iterable[fx.Node]],
+    order: Iterable[fx.Node],
+) -> set[fx.Node]:
     behind: set[fx.Node] = set()
     for node in order:
         if any(n in behind or n in chosen for n in neighbours(node)):

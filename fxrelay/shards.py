@@ -122,11 +122,14 @@ def attribute_dataset(
             min(start + shard_size, len(samples)), folder / f"shard-{i:06d}.nc", targets, options)
         for i, start in enumerate(range(0, len(samples), shard_size))
     ]  # fmt: skip
-    made = (executor or Serial()).map(make_shard, jobs)
-    bar = tqdm(made, "attribute", len(jobs), unit="shard", disable=not progress)
-    for _ in bar:
-        pass
+    _run(executor or Serial(), jobs, progress)
     return open_dataset(folder)
+
+
+def _run(executor: Executor, jobs: list[Job], progress: bool) -> None:
+    made = executor.map(make_shard, jobs)
+    for _ in tqdm(made, "attribute", len(jobs), unit="shard", disable=not progress):
+        pass
 
 
 def make_shard(job: Job) -> Path:
@@ -281,11 +284,11 @@ def _require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _digest(x: Tensor, labels: np.ndarray | None, job: Job) -> str:
     hasher = xxhash.xxh3_128(f"{x.dtype} {tuple(x.shape)}".encode())
-    hasher.update(x.contiguous().numpy())
+    hasher.update(x.contiguous().numpy().data)
     if labels is not None:
-        hasher.update(np.ascontiguousarray(labels))
+        hasher.update(np.ascontiguousarray(labels).data)
     if isinstance(job.targets, Tensor):
-        hasher.update(job.targets[job.start : job.stop].contiguous().numpy())
+        hasher.update(job.targets[job.start : job.stop].contiguous().numpy().data)
     return hasher.hexdigest()
 
 

@@ -72,6 +72,8 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
     plan = algebra.split(rule) if reference else algebra.plan(
         rule, nonnegative=site.nonnegative, positive=site.positive, few_taps=op.taps < FEW_TAPS
     )  # fmt: skip
+    if op.weight is None:
+        plan = algebra.weights_at_one(plan)
     inputs = Evaluate(site, x, _input_basis(site, x))
     weights = Evaluate(site, op.weight, _weight_basis(site, op.weight))
     products = [(op.apply(inputs(p.input), weights(p.weight)), p.shares) for p in plan.forwards]
@@ -103,15 +105,15 @@ def _denominator(
     left = bias - reuse * W  # the reused output has the whole bias in it
     if op.bias is not None and left:
         parts.append(Evaluate(site, op.bias, _weight_basis(site, op.bias))(left))
-    return _sum(parts)
+    return _sum(parts) if parts else site.call(torch.zeros_like, site.output)
 
 
-def _quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Proxy) -> Proxy:
+def _quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Any) -> Any:
     stable = rule.stabilizer
     options = [stable.epsilon, stable.clip, stable.norm_scale]
     while options and options[-1] is False:
         options.pop()
-    st = site.call(kernels.stabilize, d, *options)
+    st: Any = site.call(kernels.stabilize, d, *options)
     gate = GATES.get(share.where)
     gated = site.call(gate, relevance, site.output) if gate else relevance
     s = _scaled(gated, share.gain) / st
@@ -120,7 +122,7 @@ def _quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Proxy) ->
     return s
 
 
-def _book(site: Site, rule: Rule, share: Share, s: Proxy, d: Any, st: Proxy) -> None:
+def _book(site: Site, rule: Rule, share: Share, s: Any, d: Any, st: Proxy) -> None:
     bias = site.linear().bias if site.operator.linear else None
     if bias is not None and rule.bias == "absorb" and share.bias:
         kept = Evaluate(site, bias, _weight_basis(site, bias))(share.bias)
@@ -179,18 +181,18 @@ def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
     """
     signs = [1.0, -1.0 if site.node.target is torch.sub else 1.0]
     operands = list(site.args[:2])
-    given: list[Any] = [0.0] * len(operands)
+    given: list[list[Any]] = [[] for _ in operands]
     for share in rule.shares:
         parts = [_contribution(site, share, x, w) for x, w in zip(operands, signs, strict=True)]
         s = _quotient(site, rule, share, _sum(parts), relevance)
-        given = [_sum([r, part * s]) if r != 0.0 else part * s
-                 for r, part in zip(given, parts, strict=True)]  # fmt: skip
-    shaped = []
-    for x, r in zip(operands, given, strict=True):
-        if isinstance(x, Proxy):
-            shaped.append(site.call(kernels.sum_to, r, x))
+        for amounts, part in zip(given, parts, strict=True):
+            amounts.append(part * s)
+    shaped: list[Proxy] = []
+    for x, amounts in zip(operands, given, strict=True):
+        if any(x is carrier for carrier in site.inputs):
+            shaped.append(site.fitted(_sum(amounts), len(shaped)))
         elif site.program.sinks_wanted:
-            site.book(f"{site.name}.constant", site.call(kernels.per_sample, r))
+            site.book(f"{site.name}.constant", site.call(kernels.per_sample, _sum(amounts)))
     return shaped
 
 
@@ -204,8 +206,9 @@ def _contribution(site: Site, share: Share, x: Any, sign: float) -> Any:
     if not isinstance(x, Proxy):
         values = {"x": x, "|x|": abs(x), "1": 1.0}
         return sum(c * values[str(k)] for k, c in total.coefficients)
+    value: Any = x
     if not total:
-        return x * 0.0
+        return value * 0.0
     return Evaluate(site, x, _whole_input_basis(site, x))(total)
 
 

@@ -3,6 +3,7 @@
 Rules and operators run on `torch.fx.Proxy` values, so what they do is what the program records.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import fx
 from torch.fx import Proxy
 
+from fxrelay import kernels
 from fxrelay.meta import PATH
 
 if TYPE_CHECKING:
@@ -80,6 +82,24 @@ class Site:
     def name(self) -> str:
         """Qualified path of the node."""
         return str(self.node.meta[PATH])
+
+    @property
+    def target(self) -> Any:
+        """The canonical call."""
+        return self.node.target
+
+    def part(self, i: int) -> Proxy:
+        """Write element `i` of an output that is a tuple."""
+        return self.call(operator.getitem, self.output, i)
+
+    def fitted(self, relevance: Proxy, i: int) -> Proxy:
+        """Write relevance in the shape of input `i`, which may have been broadcast.
+
+        A constant keeps the shape of the output: its sink is booked sample by sample.
+        """
+        if PATH not in self.carriers[i].meta:
+            return relevance
+        return self.call(kernels.sum_to, relevance, self.inputs[i])
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Proxy:
         """Write the call ``function(*args)`` into the program."""

@@ -1,9 +1,9 @@
 """Every spelling of an operator, mapped to its canonical call.
 
 A module, a function, a tensor method, an in-place form and an aten overload are spellings of one
-operator. Each row of `SPELLINGS` is a function with the spelling's own parameters that runs on proxies
-and makes the canonical call, so binding arguments is Python's own work. Canonical calls take their
-arguments by position and are the only targets that `fxrelay.operators` knows.
+operator. Each row of `SPELLINGS` is a function with the spelling's own parameters that runs on
+proxies and makes the canonical call, so binding arguments is Python's own work. Canonical calls
+take their arguments by position and are the only targets that `fxrelay.operators` knows.
 """
 
 import operator
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch.fx import Proxy
 
 from fxrelay import kernels
+from fxrelay.meta import PATH
 
 aten = torch.ops.aten
 Spelling = Callable[..., Any]
@@ -32,8 +33,14 @@ def _many(value: Any, n: int) -> list[Any]:
     return values * n if len(values) == 1 else values
 
 
+def _require_constant(*parameters: Any) -> None:
+    if any(isinstance(p, Proxy) and PATH in p.node.meta for p in parameters):
+        raise ValueError("its weight or bias depends on the input, which no rule divides")
+
+
 def _conv(n: int) -> Spelling:
     def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):  # type: ignore[no-untyped-def]
+        _require_constant(weight, bias)
         stride, dilation = _many(stride, n), _many(dilation, n)
         if padding == "same":
             return _conv_same(n, input, weight, bias, stride, dilation, groups)
@@ -60,6 +67,7 @@ def _conv_transpose(n: int) -> Spelling:
     def conv_transpose(  # type: ignore[no-untyped-def]
         input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
     ):
+        _require_constant(weight, bias)
         options = (
             _many(stride, n), _many(padding, n), _many(dilation, n), True,
             _many(output_padding, n), groups,
@@ -70,6 +78,7 @@ def _conv_transpose(n: int) -> Spelling:
 
 
 def _linear(input, weight, bias=None):  # type: ignore[no-untyped-def]
+    _require_constant(weight, bias)
     return call(F.linear, input, weight, bias)
 
 
@@ -132,14 +141,18 @@ def _adaptive_max_pool(n: int) -> Spelling:
     return adaptive_max_pool
 
 
+def _times(value: Any, factor: Any) -> Any:
+    if isinstance(value, int | float):
+        return value * factor
+    return value if factor == 1 else call(torch.mul, value, factor)
+
+
 def _add(input, other, *, alpha=1, out=None):  # type: ignore[no-untyped-def]
-    other = other if alpha == 1 else _scale(torch.mul)(other, alpha)
-    return call(torch.add, input, other)
+    return call(torch.add, input, _times(other, alpha))
 
 
 def _sub(input, other, *, alpha=1, out=None):  # type: ignore[no-untyped-def]
-    other = other if alpha == 1 else _scale(torch.mul)(other, alpha)
-    return call(torch.sub, input, other)
+    return call(torch.sub, input, _times(other, alpha))
 
 
 def _rsub(input, other, *, alpha=1):  # type: ignore[no-untyped-def]
@@ -156,6 +169,8 @@ def _negative(input):  # type: ignore[no-untyped-def]
 
 def _reduce(target: Callable[..., Any]) -> Spelling:
     def reduce(input, dim=None, keepdim=False, *, axis=None, dtype=None):  # type: ignore[no-untyped-def]
+        if dtype is not None:
+            raise ValueError(f"{target.__name__} to another dtype, {dtype}, has no relevance rule")
         return call(target, input, dim if axis is None else axis, keepdim)
 
     return reduce
@@ -191,8 +206,8 @@ def _unflatten(input, dim, sizes):  # type: ignore[no-untyped-def]
     return call(torch.unflatten, input, dim, sizes)
 
 
-def _squeeze(input, *dim):  # type: ignore[no-untyped-def]
-    return call(torch.squeeze, input, *dim)
+def _squeeze(input, dim=None):  # type: ignore[no-untyped-def]
+    return call(torch.squeeze, input) if dim is None else call(torch.squeeze, input, dim)
 
 
 def _unsqueeze(input, dim):  # type: ignore[no-untyped-def]
@@ -215,8 +230,13 @@ def _pad(input, pad, mode="constant", value=None):  # type: ignore[no-untyped-de
     return call(kernels.pad, input, list(pad), mode, 0.0 if value is None else value)
 
 
-def _parts(target: Callable[..., Any]) -> Spelling:
-    return lambda input, size, dim=0: call(target, input, size, dim)
+def _chunk(input, chunks, dim=0):  # type: ignore[no-untyped-def]
+    return call(torch.chunk, input, chunks, dim)
+
+
+def _split(input, split_size_or_sections=None, dim=0, *, split_size=None):  # type: ignore[no-untyped-def]
+    size = split_size_or_sections if split_size is None else split_size
+    return call(torch.split, input, size, dim)
 
 
 def _same(input, *args, **kwargs):  # type: ignore[no-untyped-def]
@@ -227,6 +247,12 @@ def _dropout(input, p=0.5, training=True, inplace=False, train=None):  # type: i
     if training if train is None else train:
         raise ValueError("dropout is active (training=True), so two runs would differ")
     return input
+
+
+def _rrelu(input, lower=1 / 8, upper=1 / 3, training=False, inplace=False):  # type: ignore[no-untyped-def]
+    if training:
+        raise ValueError("rrelu is active (training=True), so two runs would differ")
+    return call(F.leaky_relu, input, (lower + upper) / 2)
 
 
 def _activation(target: Callable[..., Any]) -> Spelling:
@@ -246,8 +272,7 @@ ACTIVATIONS: Mapping[Callable[..., Any], str] = {
     torch.sigmoid: "sigmoid", F.hardsigmoid: "hardsigmoid", F.hardswish: "hardswish",
     F.hardtanh: "hardtanh", torch.tanh: "tanh", F.softplus: "softplus", F.softsign: "softsign",
     F.logsigmoid: "logsigmoid", F.tanhshrink: "tanhshrink", F.hardshrink: "hardshrink",
-    F.softshrink: "softshrink", F.threshold: "threshold", F.rrelu: "rrelu",
-    torch.prelu: "prelu",
+    F.softshrink: "softshrink", F.threshold: "threshold", torch.prelu: "prelu",
 }  # fmt: skip
 
 
@@ -270,7 +295,7 @@ def _families() -> dict[str, Spelling]:
     }  # fmt: skip
     ranked = {name.format(n): make(n) for name, make in by_rank.items() for n in (1, 2, 3)}
     activations = {name: _activation(target) for target, name in ACTIVATIONS.items()}
-    return ranked | activations | BY_NAME
+    return {**ranked, **activations, **BY_NAME}
 
 
 BY_NAME: Mapping[str, Spelling] = {
@@ -286,7 +311,8 @@ BY_NAME: Mapping[str, Spelling] = {
     "squeeze": _squeeze, "unsqueeze": _unsqueeze,
     "permute": _permute, "transpose": _transpose, "swapaxes": _transpose, "swapdims": _transpose,
     "expand": _expand, "pad": _pad,
-    "chunk": _parts(torch.chunk), "split": _parts(torch.split),
+    "chunk": _chunk, "split": _split, "split_with_sizes": _split, "rrelu": _rrelu,
+    "log_sigmoid": _activation(F.logsigmoid),
     "dropout": _dropout, "dropout1d": _dropout, "dropout2d": _dropout, "dropout3d": _dropout,
     "alpha_dropout": _dropout, "feature_alpha_dropout": _dropout, "feature_dropout": _dropout,
     "contiguous": _same, "clone": _same, "alias": _same, "requires_grad_": _same,

@@ -47,7 +47,7 @@ Basis = str | Bound
 
 @dataclass(frozen=True)
 class Form:
-    """A linear combination over a basis: ``Form.of({"x": 0.5, "|x|": 0.5})`` is the positive part."""
+    """A linear combination over a basis: ``0.5*x + 0.5*|x|`` is the positive part of x."""
 
     coefficients: tuple[tuple[Basis, float], ...] = ()
 
@@ -141,9 +141,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Rule:
-    """Relevance for the input of a linear operator: a sum of shares.
+    r"""Relevance for the input of a linear operator: a sum of shares.
 
-    .. math:: R_i = \\sum_k g_k \\sum_t x_t \\odot J_t^T (R / st(d_k)), \\quad d_k = \\sum_t z_t
+    .. math:: R_i = \sum_k g_k \sum_t x_t \odot J_t^T (R / st(d_k)), \quad d_k = \sum_t z_t
 
     Parameters
     ----------

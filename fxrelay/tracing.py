@@ -5,8 +5,11 @@ functions that they call, with parameters as ``get_attr`` nodes. `fxrelay.spelli
 operator its canonical call. Where symbolic tracing fails, ``torch.export`` takes over.
 """
 
+import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partialmethod
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -55,8 +58,15 @@ def trace(
         model = model.module(check_guards=False)
     else:
         require_eval(model)
-    captured = model if isinstance(model, fx.GraphModule) else _capture(model, example, leaf)
+    captured = model if _is_captured(model) else _capture(model, example, leaf)
     return Lowering(captured).run(output)
+
+
+def _is_captured(model: nn.Module) -> TypeGuard[fx.GraphModule]:
+    """Whether the model is a graph of functions already; modules in a graph are to be entered."""
+    return isinstance(model, fx.GraphModule) and not any(
+        n.op == "call_module" and n.target != "_guards_fn" for n in model.graph.nodes
+    )
 
 
 def require_eval(model: nn.Module) -> None:
@@ -75,6 +85,18 @@ def require_eval(model: nn.Module) -> None:
         )
 
 
+class InPlaceProxy(fx.Proxy):
+    """Keeps ``x += y`` what it is; torch.fx would make ``x = x + y`` of it."""
+
+    def _written(self, write: Callable[..., Any], other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", write, (self, other), {})
+
+    __iadd__ = partialmethod(_written, operator.iadd)
+    __isub__ = partialmethod(_written, operator.isub)
+    __imul__ = partialmethod(_written, operator.imul)
+    __itruediv__ = partialmethod(_written, operator.itruediv)
+
+
 class ThroughTracer(fx.Tracer):
     """A tracer that enters every module but the leaves, and records where in the source it is."""
 
@@ -82,6 +104,10 @@ class ThroughTracer(fx.Tracer):
         super().__init__()
         self.leaf = tuple(leaf)
         self.record_stack_traces = True
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Wrap a node in a proxy that records augmented assignments."""
+        return InPlaceProxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Keep only the caller's leaves whole."""
@@ -101,7 +127,7 @@ class ThroughTracer(fx.Tracer):
 
 
 def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> Callable[..., Any]:
-    def forward(input: fx.Proxy) -> Any:
+    def forward(input: Any) -> Any:
         batch_statistics = m.running_mean is None
         return F.batch_norm(
             input, m.running_mean, m.running_var, m.weight, m.bias, batch_statistics, 0.0, m.eps
@@ -113,9 +139,9 @@ def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> Callable[..., Any]:
 def _conv_transpose(m: Any) -> Callable[..., Any]:
     apply = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[len(m.stride)]
 
-    def forward(input: fx.Proxy) -> Any:
+    def forward(input: Any) -> Any:
         options = m.stride, m.padding, m.output_padding, m.groups, m.dilation
-        return apply(input, m.weight, m.bias, *options)  # type: ignore[arg-type]
+        return apply(input, m.weight, m.bias, *options)
 
     return forward
 
@@ -131,7 +157,8 @@ def _capture(model: nn.Module, example: Any, leaf: Sequence[type[nn.Module]]) ->
     model = nn.Sequential(model) if isinstance(model, tuple(FORWARDS)) else model
     try:
         tracer = ThroughTracer(leaf)
-        return fx.GraphModule(model, tracer.trace(model), type(model).__name__)
+        graph = tracer.trace(model, concrete_args=_defaults(model))
+        return fx.GraphModule(model, graph, type(model).__name__)
     except Exception as error:
         if example is None:
             raise TraceFailed(
@@ -142,12 +169,19 @@ def _capture(model: nn.Module, example: Any, leaf: Sequence[type[nn.Module]]) ->
         return _export(model, example, error)
 
 
+def _defaults(model: nn.Module) -> dict[str, Any]:
+    """Return the arguments of forward that have a plain default: they keep it."""
+    parameters = inspect.signature(type(model).forward).parameters.values()
+    plain = (bool, int, float, str, type(None))
+    return {p.name: p.default for p in parameters if isinstance(p.default, plain)}
+
+
 def _export(model: nn.Module, example: Any, first: Exception) -> fx.GraphModule:
     inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
     batch = tuple({0: torch.export.Dim.AUTO} for _ in inputs)
     try:
         exported = torch.export.export(model, inputs, dynamic_shapes=batch)
-        return exported.module(check_guards=False)  # type: ignore[return-value]
+        return exported.module(check_guards=False)
     except Exception as error:
         raise TraceFailed(
             f"trace: neither torch.fx nor torch.export can follow {type(model).__name__}.\n"

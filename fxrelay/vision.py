@@ -1,9 +1,9 @@
 """Import torchvision where only CPU torch is installed.
 
 The torchvision wheel declares two operators in a compiled CUDA library. Without it, Python code in
-torchvision registers shape functions for operators that do not exist and the import fails. Declaring
-the two schemas, and only when they are missing, mends that; calling them is still an error, as it has
-to be. Import this module before torchvision, anywhere.
+torchvision registers shape functions for operators that do not exist and the import fails.
+Declaring the two schemas, and only when they are missing, mends that; calling them is still an
+error, as it has to be. Import this module before torchvision, anywhere.
 """
 
 import torch

@@ -11,18 +11,17 @@ from tqdm.auto import tqdm
 
 from fxrelay.execute import Executor, Serial
 from fxrelay.schema import (
-    CATEGORY,
     CLASS,
     LABEL,
     RANKING,
     RELEVANCE,
     SAMPLE,
-    SUSPICION,
     TARGET,
     describe,
     validate,
 )
 from fxrelay_analysis import canonical, stages
+from fxrelay_analysis.ranking import rank
 from fxrelay_analysis.stage import Stage, resolve
 from fxrelay_analysis.store import NETCDF, Store
 
@@ -54,18 +53,6 @@ PIPELINE: Final = (
     Step("surplus", stages.surplus, ("features", "kmeans")),
     Step("verdict", stages.suspicion, ("fisher", "size", "surplus")),
 )
-
-#: variables that the table of categories has beside suspicion, and their value without analysis
-RANKED: Final[Mapping[str, Any]] = {
-    SUSPICION: np.nan,
-    "flagged": False,
-    "chosen_n_clusters": np.int32(0),
-    "suspicious_cluster": np.int32(-1),
-    "suspicious_size": np.int32(0),
-}  # fmt: skip
-
-#: what was decided with, on every group and on the ranking
-DECISION: Final = ("min_share", "threshold")
 
 
 class Category(NamedTuple):
@@ -128,24 +115,6 @@ def spray(
     note = {"category": category, "parameters": canonical.text(canonical.encode(given))}
     tree = {"/": xr.Dataset(attrs=note), f"/{RANKING}": rank(groups)}
     return xr.DataTree.from_dict(tree | {f"/{name}": group for name, group in groups.items()})
-
-
-def rank(groups: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return the table of categories, dim category, most suspicious first."""
-    columns = {
-        name: np.array([group[name].item() if name in group else none for group in groups.values()],
-                       dtype=np.asarray(none).dtype)
-        for name, none in RANKED.items()
-    }  # fmt: skip
-    columns["n_samples"] = np.array([group.sizes[SAMPLE] for group in groups.values()], np.int64)
-    columns["analysed"] = np.array([SUSPICION in group for group in groups.values()], bool)
-    table = xr.Dataset(
-        {name: (CATEGORY, values) for name, values in columns.items()},
-        coords={CATEGORY: list(groups)},
-        attrs={n: g.attrs[n] for g in groups.values() for n in DECISION if n in g.attrs},
-    )
-    order = np.argsort(-np.nan_to_num(columns[SUSPICION], nan=-1.0), kind="stable")
-    return describe(table.isel({CATEGORY: order}))
 
 
 def _analyse(item: Category, *, store: Store, parameters: Parameters) -> xr.Dataset:

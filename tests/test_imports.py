@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-TORCH_FREE = ["fxrelay", "fxrelay.schema", "fxrelay.heatmap", "fxrelay.execute", "fxrelay.files",
+TORCH_FREE = ["fxrelay", "fxrelay.schema", "fxrelay.heatmap", "fxrelay.execute", "fxrelay.files", "fxrelay.text",
               "fxrelay.demo.data"]  # fmt: skip
 #: what composes the packages, as a user would
 APPLICATIONS = ("fxrelay.cli", "fxrelay.demo")

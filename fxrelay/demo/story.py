@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+import xxhash
 from safetensors.torch import load_file, save_file
 
 import fxrelay
@@ -21,9 +21,10 @@ from fxrelay.demo.data import CLASSES, Digits, digits, plant
 from fxrelay.demo.model import DigitNet, accuracy, train
 from fxrelay.files import writable_folder, write_atomically, write_netcdf
 from fxrelay.heatmap import contact_sheet, save
-from fxrelay.reporting import aligned
 
 COMPOSITE = "epsilon_plus_flat"
+#: version of the network and its training; raise it when either changes
+TRAINING = 1
 Say = Callable[[str], None]
 
 
@@ -119,14 +120,17 @@ def run(
     data = plant(digits(per_class=settings.per_class), settings.label, share=settings.share,
                  seed=settings.seed)  # fmt: skip
     say(_planted_text(data, settings))
-    model, score = trained(folder, data, settings, progress)
+    key = key_of(data, settings)
+    model, score = trained(folder / f"model-{key}.safetensors", data, settings, progress)
     say(f"The network gets {score:.1%} of the test images right.")
     ds = fxrelay.attribute_dataset(
-        model, (data.images, data.labels), folder / "relevance", composite=COMPOSITE,
+        model, (data.images, data.labels), folder / f"relevance-{key}", composite=COMPOSITE,
         classes=CLASSES, batch_size=250, progress=progress,
     )  # fmt: skip
     tree = analysed(ds, folder, progress)
     outcome = judged(tree, data, score)
+    from fxrelay_analysis.ranking import ranking_text
+
     say("\n" + ranking_text(tree) + "\n\n" + verdict_text(outcome, settings))
     for path in written(folder, ds, tree, outcome):
         say(f"wrote {path}")
@@ -143,11 +147,17 @@ def _planted_text(data: Digits, settings: Settings) -> str:
     )
 
 
-def trained(
-    folder: Path, data: Digits, settings: Settings, progress: bool
-) -> tuple[DigitNet, float]:
-    """Return the network of these settings, trained now or read from the folder, and its score."""
-    file = folder / "model.safetensors"
+def key_of(data: Digits, settings: Settings) -> str:
+    """Return a digest of all that decides the network: change any of it, and it is trained anew."""
+    recipe = f"{TRAINING} {settings.seed} {settings.epochs} {torch.__version__}"
+    hasher = xxhash.xxh3_64(recipe.encode())
+    for array in (data.images, data.labels, data.train):
+        hasher.update(np.ascontiguousarray(array))
+    return hasher.hexdigest()
+
+
+def trained(file: Path, data: Digits, settings: Settings, progress: bool) -> tuple[DigitNet, float]:
+    """Return the network of these settings, trained now or read from `file`, and its score."""
     unseen = ~data.train
     x, y = torch.from_numpy(data.images[unseen]), torch.from_numpy(data.labels[unseen])
     if file.is_file():
@@ -197,20 +207,6 @@ def _clusters(group: xr.Dataset) -> np.ndarray:
 
 def _members(group: xr.Dataset) -> np.ndarray:
     return _clusters(group) == int(group["suspicious_cluster"])
-
-
-def ranking_text(tree: xr.DataTree) -> str:
-    """Return the table of classes, most suspicious first."""
-    table = tree[schema.RANKING].dataset
-    rows = [("class", "suspicion", "flagged", "clusters", "suspicious cluster", "its size", "of")]
-    for i, name in enumerate(table[schema.CATEGORY].values):
-        row: Any = table.isel({schema.CATEGORY: i})
-        rows.append((
-            str(name), f"{float(row[schema.SUSPICION]):.2f}", "FLAGGED" if row["flagged"] else "",
-            str(int(row["chosen_n_clusters"])), str(int(row["suspicious_cluster"])),
-            str(int(row["suspicious_size"])), str(int(row["n_samples"])),
-        ))  # fmt: skip
-    return aligned(rows)
 
 
 def verdict_text(outcome: Outcome, settings: Settings) -> str:

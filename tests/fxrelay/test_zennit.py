@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
 import fxrelay
-import fxrelay.vision  # noqa: F401
+import fxrelay.vision
 from fxrelay import composites
 
 pytestmark = [pytest.mark.external, pytest.mark.filterwarnings("ignore")]
