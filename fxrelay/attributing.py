@@ -87,7 +87,7 @@ def attribute(
         work starts.
     """
     x = torch.as_tensor(x)
-    program = explainer(model, composite, record=record, sinks=sinks, output=output)
+    program = explainer(model, composite, example=x[:2], record=record, sinks=sinks, output=output)
     shape = output_shape(program.model, x)
     require_finite(x, "attribute")
     indices = None
@@ -112,6 +112,7 @@ def explainer(
     model: Model | Relay,
     composite: Composite | str | None,
     *,
+    example: Tensor | None = None,
     record: Sequence[str] = (),
     sinks: bool = False,
     output: str | int | None = None,
@@ -129,7 +130,9 @@ def explainer(
             "attribute: needs composite; got none. For example composite='epsilon_plus_flat'."
         )
     chosen = composite_of(composite)
-    graph = annotate(canonize(trace(model, output=output)), chosen)
+    if example is not None and isinstance(model, nn.Module):
+        example = example.to(_place(model, example))
+    graph = annotate(canonize(trace(model, example, output=output)), chosen)
     name = type(model).__name__ if isinstance(model, nn.Module) else "ExportedProgram"
     graph.meta |= {schema.MODEL: name, schema.COMPOSITE: str(chosen)}
     return relay(graph, record=record, sinks=sinks)
@@ -143,7 +146,7 @@ def _batch(
     shape: Sequence[int],
     chunk: int | None,
 ) -> dict[str, np.ndarray]:
-    x = x.detach().to(_dtype(program.graph, x))
+    x = x.detach().to(_place(program.graph, x))
     with torch.no_grad():
         output = program.model(x) if indices is None else x.new_empty((len(x), *shape[1:]))
         if callable(target):
@@ -177,9 +180,10 @@ def _run(program: Relay, x: Tensor, seed: Tensor, several: bool, chunk: int | No
     return parts[0] | joined
 
 
-def _dtype(module: nn.Module, x: Tensor) -> torch.dtype:
-    held = (t.dtype for t in module.state_dict().values() if t.is_floating_point())
-    return next(held, x.dtype if x.is_floating_point() else torch.get_default_dtype())
+def _place(module: nn.Module, x: Tensor) -> Tensor:
+    """Return a tensor with the type and device that the module computes with."""
+    held = (t for t in module.state_dict().values() if t.is_floating_point())
+    return next(held, x if x.is_floating_point() else torch.empty(0))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx
 
+from fxrelay import kernels
 from fxrelay.algebra import vanishes_at_zero
-from fxrelay.meta import PATH, RULE
+from fxrelay.meta import PATH, RANK, RULE
 from fxrelay.operators import operator_of
 from fxrelay.rules import Gradient, Passthrough
 from fxrelay.terms import Rule
@@ -71,3 +73,28 @@ def only_positive(graph: fx.Graph) -> set[fx.Node]:
             for u in node.users
         )
     }
+
+
+def rank(node: Any) -> int | None:
+    """Return how many axes the value of a node has, None where the graph does not tell."""
+    if not isinstance(node, fx.Node) or node.op == "placeholder":
+        return node.meta.get(RANK) if isinstance(node, fx.Node) else None
+    args: tuple[Any, ...] = node.args
+    if node.target in SPATIAL:
+        return len(args[SPATIAL[node.target]]) + 2
+    if node.target is torch.flatten:
+        return 2 if args[1:3] == (1, -1) else None
+    if node.target is torch.reshape:
+        return len(args[1]) if isinstance(args[1], list | tuple) else None
+    if node.target in SAME_RANK or operator_of(node).name == "activation":
+        return rank(args[0])
+    return rank(args[0]) if picks_part(node) else None
+
+
+#: calls on (batch, channel, space...), and which argument has one entry for each axis of space
+SPATIAL: dict[Any, int] = {
+    torch.convolution: 3, kernels.max_pool: 1, kernels.avg_pool: 1, kernels.adaptive_max_pool: 1,
+    kernels.adaptive_avg_pool: 1,
+}  # fmt: skip
+#: calls whose output has the axes of their first argument
+SAME_RANK: frozenset[Any] = frozenset({F.linear, F.batch_norm, kernels.pad})

@@ -18,8 +18,11 @@ def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = 
     """Move `d` away from zero; zero counts as positive.
 
     ``d + epsilon * sign(d)``, with `clip` ``sign(d) * max(|d|, epsilon)``; with `norm_scale`
-    epsilon is first multiplied by the root mean square of `d` per sample.
+    epsilon is first multiplied by the root mean square of `d` per sample. With epsilon 0 only a
+    denominator of exactly 0 moves, to 1: there all contributions cancel.
     """
+    if not epsilon:
+        return torch.where(d == 0, 1.0, d)
     scale: Any = epsilon
     if norm_scale:
         axes = tuple(range(1, d.dim()))

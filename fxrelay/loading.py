@@ -119,11 +119,12 @@ def read_image(
         shape = [max(size, round(side * scale)) for side in image.size]
         pixels = np.asarray(image.convert("RGB").resize(shape), dtype=np.float32) / 255
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
+    middle, spread = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     cropped = pixels[top : top + size, left : left + size]
-    return torch.from_numpy((cropped - np.float32(mean)) / np.float32(std)).permute(2, 0, 1)
+    return torch.from_numpy((cropped - middle) / spread).permute(2, 0, 1)
 
 
-def load_data(path: str | Path, size: int = 224) -> tuple[Any, Sequence[Any] | None]:
+def load_data(path: str | Path, size: int = 224) -> tuple[Any, Any]:
     """Return a dataset and sample ids from an image folder or a netCDF file with ``input``.
 
     Raises

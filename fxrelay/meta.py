@@ -11,3 +11,5 @@ RULE: Final = "rule"
 ROW: Final = "row"
 #: on graph modules: the log of rewrites
 REWRITES: Final = "rewrites"
+#: on placeholders: how many axes the input has, where an example told
+RANK: Final = "rank"

@@ -16,8 +16,7 @@ from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
-from fxrelay.constants import Constants
-from fxrelay.facts import carries_signal
+from fxrelay.facts import carries_signal, rank
 
 
 @dataclass(frozen=True)
@@ -62,23 +61,12 @@ def fold_batch_norm_into_linear(node: fx.Node, wrap: Any) -> Proxy | None:
         return None
     arguments: list[Any] = list(source.args)
     x, weight, bias, *options = arguments
-    if not options and not _fits(node, weight, 0):
-        return None
+    if not options and rank(source) != 2:
+        return None  # the channels of (batch, channel, feature) are no features
     scale, shift = _batch_norm_scale(list(node.args[1:]), wrap)
     weight = _scaled_outputs(wrap(weight), scale, options)
     bias = shift if bias is None else wrap(bias) * scale + shift
     return _call(scale, source.target, wrap(x), weight, bias, *options)
-
-
-def _fits(batch_norm: fx.Node, weight: Any, axis: int) -> bool:
-    """Whether the channels of a batch norm can be a dense layer's features.
-
-    They are the second axis, and not the last, of a sequence (batch, channel, feature).
-    """
-    assert batch_norm.graph.owning_module is not None
-    constants = Constants(batch_norm.graph.owning_module)
-    mean: Any = batch_norm.args[1]
-    return bool(constants.value(weight).shape[axis] == constants.value(mean).numel())
 
 
 def _scaled_outputs(weight: Any, scale: Proxy, options: list[Any]) -> Any:
@@ -98,8 +86,8 @@ def fold_batch_norm_into_next_linear(node: fx.Node, wrap: Any) -> Proxy | None:
     if source.target is not F.batch_norm or not _sole_user(source):
         return None
     options: list[Any] = list(node.args[3:])
-    if not options and not _fits(source, node.args[1], 1):
-        return None
+    if not options and rank(source) != 2:
+        return None  # the channels of (batch, channel, feature) are no features
     if options and (any(options[1]) or options[3] or options[5] != 1):
         return None  # padding puts 0 where the batch norm's shift belongs
     scale, shift = _batch_norm_scale(list(source.args[1:]), wrap)

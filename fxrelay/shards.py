@@ -106,7 +106,10 @@ def attribute_dataset(
     """
     folder = writable_folder(path, "attribute_dataset")
     samples = _Pairs.of(dataset)
-    program = explainer(model, composite, record=record, sinks=sinks, output=output)
+    example = samples.read(0, min(2, len(samples)))[0]
+    program = explainer(
+        model, composite, example=example, record=record, sinks=sinks, output=output
+    )
     targets = _checked_targets(program, samples, target)
     manifest = _manifest(program, len(samples), shard_size, target, keep_input, classes)
     _require_same_run(folder, manifest)
@@ -226,7 +229,7 @@ class _Pairs:
         if self.labels is not None or not self.paired:
             return self.labels
         known = getattr(self.samples, "targets", None)
-        if known is not None:
+        if known is not None and getattr(self.samples, "target_transform", None) is None:
             return np.asarray(known).astype("int64")
         return np.array([int(self.samples[i][1]) for i in range(len(self))], dtype="int64")
 

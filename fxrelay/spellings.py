@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
@@ -185,7 +186,18 @@ def _stack(tensors, dim=0, *, out=None):  # type: ignore[no-untyped-def]
 
 
 def _shape(*shape: Any) -> Any:
-    return shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list | Proxy) else shape
+    """Return the sizes given one by one, or the shape given whole."""
+    only = shape[0]
+    whole = isinstance(only, tuple | list) or (isinstance(only, Proxy) and _is_shape(only.node))
+    return only if len(shape) == 1 and whole else shape
+
+
+def _is_shape(node: fx.Node) -> bool:
+    """Whether a size is a whole shape: ``x.shape``, ``x.size()``, or a slice of one."""
+    if node.op == "call_method":
+        return node.target == "size" and len(node.args) == 1 and not node.kwargs
+    sliced = node.target is operator.getitem and isinstance(node.args[1], slice)
+    return sliced or (node.target is getattr and node.args[1] == "shape")
 
 
 def _reshape(input, *shape, **named):  # type: ignore[no-untyped-def]

@@ -7,7 +7,8 @@ operator its canonical call. Where symbolic tracing fails, ``torch.export`` take
 
 import inspect
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partialmethod
 from typing import Any, TypeGuard
 
@@ -18,6 +19,7 @@ from torch.export import ExportedProgram
 
 from fxrelay.errors import TraceFailed, listed
 from fxrelay.lower import Lowering
+from fxrelay.meta import RANK
 
 Model = nn.Module | fx.GraphModule | ExportedProgram
 
@@ -36,7 +38,7 @@ def trace(
     model : nn.Module, GraphModule or ExportedProgram
         In eval mode. Parameters are shared with the graph, not copied.
     example : Tensor (batch, ...) or sequence of them, optional
-        Inputs that allow the ``torch.export`` fallback.
+        Inputs that allow the ``torch.export`` fallback, and tell how many axes inputs have.
     output : str or int, optional
         Which entry of a dict or tuple output to explain.
     leaf : sequence of module classes
@@ -58,8 +60,29 @@ def trace(
         model = model.module(check_guards=False)
     else:
         require_eval(model)
-    captured = model if _is_captured(model) else _capture(model, example, leaf)
-    return Lowering(captured).run(output)
+    with _unchanged_buffers(model):
+        captured = model if _is_captured(model) else _capture(model, example, leaf)
+    graph = Lowering(captured).run(output)
+    examples = (example,) if isinstance(example, torch.Tensor) else example or ()
+    inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    for node, value in zip(inputs, examples, strict=False):
+        node.meta[RANK] = value.dim()
+    return graph
+
+
+@contextmanager
+def _unchanged_buffers(model: nn.Module) -> Iterator[None]:
+    """Put back buffers that forward itself writes; such a model has no one answer to explain."""
+    before = {name: (b, b._version, b.clone()) for name, b in model.named_buffers()}
+    yield
+    changed = [name for name, (buffer, version, _) in before.items() if buffer._version != version]
+    for name in changed:
+        before[name][0].copy_(before[name][2])
+    if changed:
+        raise ValueError(
+            f"trace: needs a model that leaves its buffers alone in eval mode; got writes to "
+            f"{', '.join(changed)}. They were put back; take the writes out of forward()."
+        )
 
 
 def _is_captured(model: nn.Module) -> TypeGuard[fx.GraphModule]:

@@ -43,7 +43,8 @@ def rank(groups: Mapping[str, xr.Dataset]) -> xr.Dataset:
 def ranking_text(tree: xr.DataTree) -> str:
     """Return the table of categories as aligned text."""
     table = tree[RANKING].to_dataset()
-    rows = [("category", "suspicion", "", "clusters", "suspicious cluster", "size", "of")]
+    head = ("category", "suspicion", "", "clusters", "suspicious cluster", "size", "of")
+    rows: list[tuple[str, ...]] = [head]
     for i, name in enumerate(table[CATEGORY].values):
         row = table.isel({CATEGORY: i})
         verdict = "FLAGGED" if row["flagged"] else "" if row["analysed"] else "not analysed"

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-TORCH_FREE = ["fxrelay", "fxrelay.schema", "fxrelay.heatmap", "fxrelay.execute", "fxrelay.files", "fxrelay.text",
-              "fxrelay.demo.data"]  # fmt: skip
+OPEN = ["schema", "heatmap", "execute", "files", "text", "demo.data"]
+TORCH_FREE = ["fxrelay", *(f"fxrelay.{name}" for name in OPEN)]
 #: what composes the packages, as a user would
 APPLICATIONS = ("fxrelay.cli", "fxrelay.demo")
 NEVER = {

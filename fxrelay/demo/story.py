@@ -152,7 +152,7 @@ def key_of(data: Digits, settings: Settings) -> str:
     recipe = f"{TRAINING} {settings.seed} {settings.epochs} {torch.__version__}"
     hasher = xxhash.xxh3_64(recipe.encode())
     for array in (data.images, data.labels, data.train):
-        hasher.update(np.ascontiguousarray(array))
+        hasher.update(np.ascontiguousarray(array).data)
     return hasher.hexdigest()
 
 
@@ -188,7 +188,8 @@ def judged(tree: xr.DataTree, data: Digits, score: float) -> Outcome:
 
     ranking = tree[schema.RANKING].dataset
     first = str(ranking[schema.CATEGORY].values[0])
-    found = match(_members(tree[first].dataset), data.planted[tree[first][schema.SAMPLE].values])
+    group = tree[first].to_dataset()
+    found = match(_members(group), data.planted[group[schema.SAMPLE].values])
     return Outcome(
         accuracy=score,
         flagged=tuple(map(str, ranking[schema.CATEGORY].values[ranking["flagged"].values])),

@@ -233,3 +233,24 @@ def test_operator_word_that_nothing_has():
         "ops: needs words of the operator table; got ['convolution']. Known are activation, add, "
     )):  # fmt: skip
         ops("convolution")
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.seen.add_(1)
+        return x * self.seen
+
+
+def test_model_that_writes_its_buffers_is_put_back():
+    model = Counting().eval()
+    with raises(
+        ValueError,
+        "trace: needs a model that leaves its buffers alone in eval mode; got writes to seen. "
+        "They were put back; take the writes out of forward().",
+    ):
+        fxrelay.trace(model)
+    assert not model.seen.any()

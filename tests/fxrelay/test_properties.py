@@ -218,3 +218,44 @@ def test_canonized_output_is_equal(net):
     torch.testing.assert_close(canonized(x), model(x), rtol=1e-12, atol=1e-12)
     again = fxrelay.canonize(canonized)
     assert again.meta["rewrites"] == canonized.meta["rewrites"]
+
+
+class Sequences(nn.Module):
+    """Dense then batch norm over (batch, channel, feature): the channels are no features."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.fc, self.norm, self.out = nn.Linear(4, 4), nn.BatchNorm1d(length), nn.Linear(4, 4)
+        self.norm.running_mean.uniform_(-1, 1)
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        return self.out(self.norm(self.fc(x)))
+
+
+@pytest.mark.parametrize(("shape", "folded"), [((4,), 1), ((4, 4), 0)], ids=["matrix", "sequence"])
+def test_batch_norm_is_folded_into_dense_layers_of_matrices_only(shape, folded):
+    model = Sequences(4).double().eval()
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    graph = fxrelay.canonize(fxrelay.trace(model, x))
+    assert len(graph.meta["rewrites"]) == folded
+    torch.testing.assert_close(graph(x), model(x), rtol=1e-12, atol=1e-12)
+
+
+def test_lrp_0_is_finite():
+    model = nn.Sequential(nn.Linear(3, 2, bias=False)).double().eval()
+    out = program(model, composites.uniform(rules.epsilon(0)))(
+        torch.zeros(1, 3).double(), torch.ones(1, 2).double()
+    )
+    assert not out.relevance.any()
+    assert float(out.sinks["undistributed"]) == 2
+
+
+def test_sizes_may_be_given_one_by_one_or_whole():
+    class Reshaped(nn.Module):
+        def forward(self, x):
+            n = x.size(0) * x.size(1)
+            return x.view(n).reshape(x.shape).view(x.size()).flatten(1)
+
+    x = torch.randn(2, 3)
+    assert torch.equal(fxrelay.trace(Reshaped().eval())(x), x)

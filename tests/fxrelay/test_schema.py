@@ -113,5 +113,5 @@ def test_netcdf_round_trip_is_identical(tmp_path):
 
 def test_folder_that_is_a_file(tmp_path):
     (tmp_path / "f").write_text("")
-    with pytest.raises(OSError, match="^somebody: needs a folder that it can write; got "):
+    with pytest.raises(OSError, match=r"^somebody: needs a folder that it can write; got"):
         writable_folder(tmp_path / "f", "somebody")

@@ -1,4 +1,4 @@
-"""The presets agree with Zennit where it is right, in float64 (RULES section 4, DESIGN section 7)."""
+"""The presets agree with Zennit where it is right, in float64."""
 
 import pytest
 import torch

@@ -1,0 +1,26 @@
+"""Every benchmark runs at its smallest size, so that none can rot."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script, *args):
+    done = subprocess.run(
+        [sys.executable, HERE / script, *map(str, args)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_clever_hans_is_caught(tmp_path):
+    out = run("clever_hans.py", "--seeds", 1, "--controls", 0, "--per-class", 100,
+              "--out", tmp_path, "--no-record")  # fmt: skip
+    assert "100% of 1 runs right." in out
+
+
+def test_every_script_is_tested_here():
+    scripts = {p.name for p in HERE.glob("*.py")} - {"record.py"}
+    assert all(name in Path(__file__).read_text() for name in scripts)
