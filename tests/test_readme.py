@@ -11,8 +11,6 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_every_block_runs(tmp_path, monkeypatch, capsys):
-    import fxrelay.vision  # noqa: F401
-
     monkeypatch.chdir(tmp_path)
     assert len(BLOCKS) == 2
     names = {}
