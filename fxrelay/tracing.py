@@ -169,10 +169,15 @@ def _conv_transpose(m: Any) -> Callable[..., Any]:
     return forward
 
 
+def _circular_pad(m: Any) -> Callable[..., Any]:
+    return lambda input: F.pad(input, m.padding, "circular")
+
+
 #: modules of torch whose forward branches on ranks, and what they compute in eval mode
 FORWARDS: Mapping[type[nn.Module], Callable[[Any], Callable[..., Any]]] = {
     nn.modules.batchnorm._BatchNorm: _batch_norm,
     nn.modules.conv._ConvTransposeNd: _conv_transpose,
+    nn.modules.padding._CircularPadNd: _circular_pad,
 }
 
 

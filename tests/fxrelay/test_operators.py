@@ -1,0 +1,249 @@
+"""Every operator, in every spelling: one row of the table, the right adjoint, closed-form rules."""
+
+import operator
+
+import oracle
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import fxrelay
+from fxrelay import composites, rules
+from fxrelay.composites import Composite, everything, ops
+from fxrelay.facts import picks_part, signal_calls
+from fxrelay.operators import operator_of
+
+W = torch.randn(4, 3, 3, 3, dtype=torch.float64)
+WT = torch.randn(3, 4, 2, 2, dtype=torch.float64)
+STATS = (torch.randn(3).double(), torch.rand(3).double() + 0.5)
+
+
+def module(m):
+    return m.double().eval()
+
+
+class Call(nn.Module):
+    """A function as a model, with its modules registered."""
+
+    def __init__(self, function, *modules):
+        super().__init__()
+        self.function = function
+        self.held = nn.ModuleList(modules)
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def batch_norm():
+    norm = nn.BatchNorm2d(3)
+    norm.running_mean.copy_(STATS[0])
+    norm.running_var.copy_(STATS[1])
+    return module(norm)
+
+
+def after_zero(inplace):
+    return Call(lambda x: inplace(x + 0), inplace)
+
+
+#: operator -> spellings that compute the same
+SPELLINGS = {
+    "conv": [
+        lambda x: F.conv2d(x, W, padding=1),
+        lambda x: torch.conv2d(x, W, None, 1, 1),
+        lambda x: torch.ops.aten.conv2d.default(x, W, None, [1, 1], [1, 1]),
+        lambda x: F.conv2d(x, W, padding="same"),
+    ],
+    "conv ": [
+        lambda x: F.conv_transpose2d(x, WT, stride=2),
+        lambda x: torch.conv_transpose2d(x, WT, None, 2),
+    ],
+    "batch_norm": [
+        lambda x: F.batch_norm(x, *STATS),
+        lambda x: torch.batch_norm(x, None, None, *STATS, False, 0.1, 1e-5, False),
+        batch_norm(),
+    ],
+    "activation": [
+        nn.ReLU(), after_zero(nn.ReLU(inplace=True)), F.relu, torch.relu, lambda x: x.relu(),
+        lambda x: (x + 0).relu_(), lambda x: torch.relu_(x + 0), lambda x: F.relu(x + 0, True),
+        torch.ops.aten.relu.default,
+    ],
+    "activation ": [nn.GELU(), F.gelu],
+    "activation  ": [nn.SiLU(), F.silu, lambda x: F.silu(x + 0, inplace=True),
+                     after_zero(nn.SiLU(True))],
+    "activation   ": [nn.Sigmoid(), torch.sigmoid, F.sigmoid, lambda x: x.sigmoid()],
+    "activation    ": [nn.Hardswish(), F.hardswish],
+    "activation     ": [nn.LeakyReLU(0.2), lambda x: F.leaky_relu(x, 0.2)],
+    "activation      ": [nn.Softplus(), F.softplus],
+    "activation       ": [nn.ELU(), F.elu, lambda x: F.elu_(x + 0)],
+    "max_pool": [
+        nn.MaxPool2d(2), lambda x: F.max_pool2d(x, 2), lambda x: torch.max_pool2d(x, 2),
+        lambda x: F.max_pool2d(x, (2, 2), (2, 2), 0),
+    ],
+    "max_pool ": [nn.AdaptiveMaxPool2d(2), lambda x: F.adaptive_max_pool2d(x, 2)],
+    "avg_pool": [nn.AvgPool2d(2), lambda x: F.avg_pool2d(x, 2),
+                 lambda x: F.avg_pool2d(x, [2, 2], 2)],
+    "avg_pool ": [nn.AdaptiveAvgPool2d((2, 3)), lambda x: F.adaptive_avg_pool2d(x, (2, 3))],
+    "mean": [lambda x: x.mean((2, 3)), lambda x: torch.mean(x, dim=[2, 3]),
+             lambda x: x.mean([-1, -2])],
+    "sum": [lambda x: x.sum(1, keepdim=True), lambda x: torch.sum(x, 1, True)],
+    "add": [lambda x: x + 2, lambda x: torch.add(x, 2), lambda x: x.add(2),
+            lambda x: operator.iadd(x + 0, 2), lambda x: (x + 0).add_(2),
+            lambda x: torch.add(x, 1, alpha=2)],
+    "add ": [lambda x: x - 2, lambda x: torch.sub(x, 2), lambda x: x.sub(2)],
+    "scale": [lambda x: x * 0.5, lambda x: 0.5 * x, lambda x: torch.mul(x, 0.5), lambda x: x / 2,
+              lambda x: x.div(2)],
+    "cat": [lambda x: torch.cat([x, x], 1), lambda x: torch.concat((x, x), dim=1),
+            lambda x: torch.ops.aten.cat.default([x, x], 1)],
+    "stack": [lambda x: torch.stack([x, x], 1)],
+    "split": [lambda x: x.chunk(3, 1)[1], lambda x: torch.chunk(x, 3, dim=1)[1],
+              lambda x: x.split(1, 1)[1], lambda x: torch.split(x, [1, 1, 1], 1)[1]],
+    "getitem": [lambda x: x[:, 1:, ::2, :3], lambda x: x[:, [2, 1], ..., 0:6:2][:, :, :, :3]],
+    "reshape": [nn.Flatten(), lambda x: torch.flatten(x, 1), lambda x: x.flatten(1),
+                lambda x: x.view(x.size(0), -1), lambda x: x.reshape(x.shape[0], -1)],
+    "reshape ": [lambda x: x.unsqueeze(1), lambda x: torch.unsqueeze(x, 1), lambda x: x[:, None]],
+    "permute": [lambda x: x.permute(0, 2, 3, 1), lambda x: torch.permute(x, (0, 2, 3, 1)),
+                lambda x: x.transpose(1, 2).transpose(2, 3)],
+    "expand": [lambda x: x[:, :1].expand(-1, 5, -1, -1)],
+    "pad": [nn.ZeroPad2d(1), lambda x: F.pad(x, (1, 1, 1, 1))],
+    "pad ": [nn.ReflectionPad2d(2), lambda x: F.pad(x, (2, 2, 2, 2), mode="reflect")],
+    "pad  ": [nn.CircularPad2d((1, 2, 0, 1)), lambda x: F.pad(x, (1, 2, 0, 1), mode="circular")],
+    "pad   ": [nn.ReplicationPad2d(1), lambda x: F.pad(x, (1, 1, 1, 1), "replicate")],
+}  # fmt: skip
+EACH = [(name.strip(), i, f) for name, fs in SPELLINGS.items() for i, f in enumerate(fs)]
+GRADIENT = Composite([(everything(), rules.gradient())])
+
+
+def model_of(spelling):
+    return module(spelling if isinstance(spelling, nn.Module) else Call(spelling))
+
+
+def x_of(batch=2):
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn(batch, 3, 6, 6, dtype=torch.float64, generator=generator)
+
+
+def program(model, composite, **options):
+    return fxrelay.relay(fxrelay.annotate(fxrelay.trace(model), composite), **options)
+
+
+@pytest.mark.parametrize(("name", "i", "spelling"), EACH, ids=[f"{n} {i}" for n, i, _ in EACH])
+def test_spelling_is_known_and_its_adjoint_is_the_gradient(name, i, spelling):
+    model = model_of(spelling)
+    graph = fxrelay.trace(model)
+    words = {operator_of(n).name for n in signal_calls(graph.graph) if not picks_part(n)}
+    assert name in words or (name, i) in {("getitem", 1), ("reshape", 2)}
+    assert "unknown" not in words
+    torch.testing.assert_close(graph(x_of()), model(x_of()))
+    x = x_of().requires_grad_()
+    out = model(x)
+    seed = torch.randn_like(out)
+    (want,) = torch.autograd.grad(out, x, seed)
+    relay = program(model, GRADIENT)
+    got = relay(x.detach().clone(), seed).relevance
+    torch.testing.assert_close(got, want)
+    seeds = torch.stack([seed, 2 * seed])
+    key = relay.inputs[0]
+    mapped = torch.func.vmap(lambda s: relay.graph(x.detach(), s)["relevance"][key])(seeds)
+    torch.testing.assert_close(mapped, torch.stack([got, 2 * got]))
+
+
+POOLS = {
+    "avg_pool1d": (nn.AvgPool1d(3, 2, 1), (3, 9)),
+    "avg_pool2d": (nn.AvgPool2d(2), (3, 6, 6)),
+    "avg_pool2d uncounted": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), (3, 7, 7)),
+    "avg_pool3d": (nn.AvgPool3d(2), (2, 4, 4, 4)),
+    "adaptive1d": (nn.AdaptiveAvgPool1d(3), (2, 8)),
+    "adaptive2d": (nn.AdaptiveAvgPool2d((2, 3)), (2, 5, 7)),
+    "adaptive3d": (nn.AdaptiveAvgPool3d(2), (2, 4, 3, 5)),
+    "mean": (Call(lambda x: x.mean((2, 3))), (2, 4, 4)),
+    "sum": (Call(lambda x: x.sum(1)), (3, 4)),
+}
+
+
+@pytest.mark.parametrize("rule", ["norm", "epsilon", "z_plus", "flat", "w_square", "gradient"])
+@pytest.mark.parametrize("case", POOLS)
+def test_rule_on_operators_without_parameters_matches_dense_form(case, rule):
+    model, shape = POOLS[case]
+    x = torch.randn(2, *shape, dtype=torch.float64)
+    r = torch.randn_like(model(x))
+    composite = Composite([(everything(), getattr(rules, rule)())])
+    got = program(model.eval(), composite)(x, r).relevance
+    for i in range(2):
+        w = oracle.dense(lambda t, _: model(t), None, x[i])
+        flat, s = x[i].reshape(-1), r[i].reshape(-1)
+        parts = {
+            "norm": w * flat, "epsilon": w * flat, "z_plus": w * flat.clamp(min=0),
+            "flat": w, "w_square": w**2,
+        }  # fmt: skip
+        if rule == "gradient":
+            want = w.T @ s
+        else:
+            share = parts[rule]
+            want = share.T @ (s / oracle.stabilize(share.sum(1)))
+        error = (got[i].reshape(-1) - want).norm() / want.norm()
+        assert error < (1e-4 if rule in ("flat", "w_square") else 1e-9)  # a factor before epsilon
+
+
+def two(x):
+    return x[:, 0] + x[:, 1]
+
+
+ADDS = {
+    "norm": (rules.norm(), lambda a, b, r: (a * r / (a + b), b * r / (a + b))),
+    "flat is symmetric": (rules.flat(), lambda a, b, r: (r / 2, r / 2)),
+    "ratio": (
+        rules.ratio(),
+        lambda a, b, r: (a.abs() * r / (a.abs() + b.abs()), b.abs() * r / (a.abs() + b.abs())),
+    ),
+    "gradient": (rules.gradient(), lambda a, b, r: (r, r)),
+}
+
+
+@pytest.mark.parametrize("name", ADDS)
+def test_sum_divides_as_its_rule_says(name):
+    rule, closed = ADDS[name]
+    composite = Composite([(ops("add"), rule), (everything(), rules.gradient())])
+    x = torch.randn(3, 2, 5, dtype=torch.float64)
+    r = torch.randn(3, 5, dtype=torch.float64)
+    got = program(Call(two).eval(), composite)(x, r).relevance
+    want = torch.stack(closed(x[:, 0], x[:, 1], r), 1)
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "closed"),
+    [
+        (rules.passthrough(), lambda x, r: r),
+        (rules.relu_deconvnet(), lambda x, r: r.clamp(min=0)),
+        (rules.relu_guided_backprop(), lambda x, r: r.clamp(min=0) * (x > 0)),
+        (rules.relu_beta_smooth(10), lambda x, r: torch.sigmoid(10 * x) * r),
+        (rules.gradient(), lambda x, r: r * (x > 0)),
+    ],
+    ids=["passthrough", "deconvnet", "guided_backprop", "beta_smooth", "gradient"],
+)
+def test_rules_of_relu(rule, closed):
+    x, r = torch.randn(2, 3, 7, dtype=torch.float64)
+    got = program(nn.ReLU().eval(), composites.uniform(rule, rows=[(ops("relu"), rule)]))(x, r)
+    torch.testing.assert_close(got.relevance, closed(x, r))
+
+
+def test_by_hand_in_fractions():
+    """w = [[2, -1], [1, 3]], b = [1, -2], x = (1, 2): z = (1, 5).
+
+    epsilon(0), R = (1, 1): R_1 = 2/1 + 1/5 = 11/5, R_2 = -2/1 + 6/5 = -4/5, biases 1 - 2/5 = 3/5.
+    z_plus: positive sums 2 + 1 = 3 and 1 + 6 = 7: R_1 = 2/3 + 1/7 = 17/21, R_2 = 6/7, bias 1/3.
+    """
+    layer = nn.Linear(2, 2).double().eval()
+    layer.weight.data = torch.tensor([[2.0, -1.0], [1.0, 3.0]]).double()
+    layer.bias.data = torch.tensor([1.0, -2.0]).double()
+    x, r = torch.tensor([[1.0, 2.0]]).double(), torch.ones(1, 2).double()
+    cases = {
+        rules.epsilon(0): ([11 / 5, -4 / 5], 3 / 5),
+        rules.z_plus(stabilizer=0): ([17 / 21, 6 / 7], 1 / 3),
+    }
+    for rule, (relevance, bias) in cases.items():
+        out = program(layer, composites.uniform(rule))(x, r)
+        torch.testing.assert_close(out.relevance, torch.tensor([relevance]).double())
+        (name,) = [name for name in out.sinks if name.endswith("bias")]
+        assert float(out.sinks[name]) == pytest.approx(bias)
