@@ -1,9 +1,10 @@
-"""Sweep the demo over seeds, classes and shares: is the Clever Hans caught, are controls clean?
+r"""Sweep the demo over seeds, classes and shares: is the Clever Hans caught, are controls clean?
 
 Each seed poisons another class; each control plants nothing. A second call reuses every result.
 
     python benchmarks/clever_hans.py                     # ten seeds, ten controls
-    python benchmarks/clever_hans.py --seeds 2 --controls 0 --shares 0.1 0.25 0.5
+    python benchmarks/clever_hans.py --seeds 3 --classes 2 5 --shares 0.1 0.25 --controls 0 \\
+        --section shares
 """
 
 import argparse
@@ -66,17 +67,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--controls", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--classes", type=int, nargs="+", help="default: seed %% 10")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5])
     parser.add_argument("--per-class", type=int, default=500)
     parser.add_argument("--out", type=Path, default=Path("demo-output"))
     parser.add_argument("--no-record", action="store_true", help="print only")
+    parser.add_argument("--section", default="clever_hans", help="where the table goes")
     given = parser.parse_args()
+    seeds = range(given.first, given.first + given.seeds)
     runs = [
-        Settings(seed, seed % 10, share, given.per_class)
+        Settings(seed, label, share, given.per_class)
         for share in given.shares
-        for seed in range(given.seeds)
+        for seed in seeds
+        for label in given.classes or [seed % 10]
     ]
-    runs += [Settings(seed, None, 0.5, given.per_class) for seed in range(given.controls)]
+    controls = range(given.first, given.first + given.controls)
+    runs += [Settings(seed, None, 0.5, given.per_class) for seed in controls]
     rows = []
     for settings in runs:
         rows.append(once(given.out, settings, progress=False))
@@ -86,7 +93,8 @@ def main() -> None:
     text += f"\n\n{right:.0%} of {len(rows)} runs right."
     print(text)
     if not given.no_record:
-        record("clever_hans", "python benchmarks/clever_hans.py", text, rows)
+        command = " ".join(["python benchmarks/clever_hans.py", *sys.argv[1:]])
+        record(given.section, command, text, rows)
 
 
 if __name__ == "__main__":
