@@ -238,14 +238,14 @@ def _boxes(model: fx.GraphModule) -> list[tuple[str, Tensor, Tensor]]:
     for node in facts.signal_calls(model.graph):
         rule = node.meta.get(RULE)
         source = node.args[0]
-        if not isinstance(rule, Rule) or "outside allowed" in rule.name:
+        if not isinstance(rule, Rule):
             continue
         bounds = [
             key
             for s in rule.shares
             for t in s.terms
             for key, _ in t.input.coefficients
-            if isinstance(key, Bound)
+            if isinstance(key, Bound) and key.checked
         ]
         if len(bounds) == 2 and isinstance(source, fx.Node) and source.op == "placeholder":
             found.append((str(source.target), bounds[0].value, bounds[1].value))

@@ -165,10 +165,8 @@ def z_box(
     ----------
     Montavon et al. 2017, equation 17.
     """
-    bounds = (
-        Bound("low", torch.as_tensor(low).double()),
-        Bound("high", torch.as_tensor(high).double()),
-    )
+    ends = {"low": low, "high": high}
+    bounds = [Bound(k, torch.as_tensor(v).double(), not allow_outside) for k, v in ends.items()]
     if not bool((bounds[0].value < bounds[1].value).all()):
         raise ValueError(f"z_box: needs low < high; got {bounds[0]}, {bounds[1]}. Swap them.")
     lowest, highest = Form.of({bounds[0]: -1}), Form.of({bounds[1]: -1})

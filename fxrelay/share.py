@@ -33,7 +33,7 @@ GATES: dict[str, Callable[..., Any]] = {
 
 @dataclass
 class Evaluate:
-    """Forms as program values; each basis element is computed once."""
+    """Forms as program values; basis elements that are asked for twice merge later."""
 
     site: Site
     value: Any

@@ -19,16 +19,17 @@ class Bound:
     """A basis element with a value of its own, such as the lower bound of a z_box rule.
 
     `value` is broadcast to a sample from the channel on: a scalar, one number a channel, or a whole
-    sample.
+    sample. With `checked`, model inputs beyond the bound are an error.
     """
 
     name: str
     value: torch.Tensor
+    checked: bool = True
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Bound)
-            and self.name == other.name
+            and (self.name, self.checked) == (other.name, other.checked)
             and self.value.shape == other.value.shape
             and torch.equal(self.value, other.value.to(self.value))
         )
