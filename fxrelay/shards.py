@@ -9,10 +9,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 import xxhash
 from torch import Tensor
@@ -25,18 +24,12 @@ from fxrelay.execute import Executor, Serial
 from fxrelay.files import writable_folder, write_atomically, write_netcdf
 from fxrelay.inputs import output_shape, require_finite
 from fxrelay.relaying import Relay
+from fxrelay.samples import Pairs, Samples
 from fxrelay.targets import Target, needs_output, target_indices
 from fxrelay.tracing import Model
 
 MANIFEST = "manifest.json"
 DIGEST = "input_digest"
-
-
-class Samples(Protocol):
-    """A map-style dataset: ``len(samples)`` and ``samples[i]`` -> x or (x, label)."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Any: ...
 
 
 @dataclass
@@ -45,11 +38,10 @@ class Job:
 
     model: Any
     composite: Composite | str | None
-    samples: Any
-    start: int
-    stop: int
+    samples: Pairs
+    ids: np.ndarray
+    targets: np.ndarray | str | None
     path: Path
-    targets: Tensor | str | None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,27 +97,37 @@ def attribute_dataset(
         For bad samples, labels or a folder that another run has filled, before work starts.
     """
     folder = writable_folder(path, "attribute_dataset")
-    samples = _Pairs.of(dataset)
-    example = samples.read(0, min(2, len(samples)))[0]
+    samples = Pairs.of(dataset)
+    example, _ = samples.part(0, min(2, len(samples))).read()
     program = explainer(
         model, composite, example=example, record=record, sinks=sinks, output=output
     )
     targets = _checked_targets(program, samples, target)
     manifest = _manifest(program, len(samples), shard_size, target, keep_input, classes)
     _require_same_run(folder, manifest)
-    options = {
-        "record": tuple(record), "sinks": sinks, "output": output, "keep_input": keep_input,
-        "batch_size": batch_size, "classes": None if classes is None else list(classes),
-        "sample": None if sample is None else np.asarray(sample),
+    ids = np.arange(len(samples)) if sample is None else np.asarray(sample)
+    if len(ids) != len(samples):
+        raise ValueError(
+            f"attribute_dataset: needs {len(samples)} sample ids, one a sample; got {len(ids)}."
+        )
+    options: dict[str, Any] = {
+        "keep_input": keep_input, "batch_size": batch_size,
+        "classes": None if classes is None else list(classes),
     }  # fmt: skip
+    place = executor or Serial()
+    local = isinstance(place, Serial)
+    if not local:
+        options |= {"record": tuple(record), "sinks": sinks, "output": output}
     write_atomically(folder / MANIFEST, lambda p: p.write_text(json.dumps(manifest, indent=1)))
-    local = executor is None or isinstance(executor, Serial)
+    cuts = [slice(i, min(i + shard_size, len(ids))) for i in range(0, len(ids), shard_size)]
     jobs = [
-        Job(program if local else model, None if local else composite, samples, start,
-            min(start + shard_size, len(samples)), folder / f"shard-{i:06d}.nc", targets, options)
-        for i, start in enumerate(range(0, len(samples), shard_size))
+        Job(program if local else model, None if local else composite,
+            samples.part(cut.start, cut.stop), ids[cut],
+            targets[cut] if isinstance(targets, np.ndarray) else targets,
+            folder / f"shard-{i:06d}.nc", options)
+        for i, cut in enumerate(cuts)
     ]  # fmt: skip
-    _run(executor or Serial(), jobs, progress)
+    _run(place, jobs, progress)
     return open_dataset(folder)
 
 
@@ -137,22 +139,15 @@ def _run(executor: Executor, jobs: list[Job], progress: bool) -> None:
 
 def make_shard(job: Job) -> Path:
     """Make one shard unless it is there with the same inputs; return its path."""
-    x, labels = job.samples.read(job.start, job.stop)
+    x, labels = job.samples.read()
     digest = _digest(x, labels, job)
     if _is_done(job.path, digest):
         return job.path
     require_finite(x, "attribute_dataset")
-    targets = job.targets
-    chosen: Any = targets[job.start : job.stop] if isinstance(targets, Tensor) else targets
-    options = dict(job.options)
-    if isinstance(job.model, Relay):
-        for fixed in ("record", "sinks", "output"):
-            options.pop(fixed)
-    ids = options.pop("sample")
-    ids = np.arange(job.start, job.stop) if ids is None else ids[job.start : job.stop]
     ds = attribute(
-        job.model, x, chosen, composite=job.composite, label=labels, sample=ids, **options
-    )
+        job.model, x, job.targets, composite=job.composite, label=labels, sample=job.ids,
+        **job.options,
+    )  # fmt: skip
     ds.attrs[DIGEST] = digest
     return write_netcdf(ds, job.path)
 
@@ -190,52 +185,8 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     return ds
 
 
-@dataclass
-class _Pairs:
-    """Samples and labels, whatever the dataset gives."""
-
-    samples: Any
-    labels: np.ndarray | None
-    paired: bool
-
-    @classmethod
-    def of(cls, dataset: Any) -> "_Pairs":
-        if isinstance(dataset, tuple) and len(dataset) == 2:
-            x, labels = dataset
-            if len(x) != len(labels):
-                raise ValueError(
-                    f"attribute_dataset: needs a label for each input; got {len(x)} inputs and "
-                    f"{len(labels)} labels."
-                )
-            return cls(x, np.asarray(labels).astype("int64"), False)
-        if not len(dataset):
-            raise ValueError("attribute_dataset: needs samples; got an empty dataset.")
-        return cls(dataset, None, isinstance(dataset[0], tuple | list))
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def read(self, start: int, stop: int) -> tuple[Tensor, np.ndarray | None]:
-        if isinstance(self.samples, Tensor | np.ndarray):
-            x = torch.as_tensor(self.samples[start:stop])
-            return x, None if self.labels is None else self.labels[start:stop]
-        items = [self.samples[i] for i in range(start, stop)]
-        x = torch.stack([torch.as_tensor(i[0] if self.paired else i) for i in items])
-        if self.paired:
-            return x, np.array([int(i[1]) for i in items], dtype="int64")
-        return x, None if self.labels is None else self.labels[start:stop]
-
-    def all_labels(self) -> np.ndarray | None:
-        if self.labels is not None or not self.paired:
-            return self.labels
-        known = getattr(self.samples, "targets", None)
-        if known is not None and getattr(self.samples, "target_transform", None) is None:
-            return np.asarray(known).astype("int64")
-        return np.array([int(self.samples[i][1]) for i in range(len(self))], dtype="int64")
-
-
-def _checked_targets(program: Relay, samples: _Pairs, target: Any) -> Tensor | str | None:
-    first, _ = samples.read(0, 1)
+def _checked_targets(program: Relay, samples: Pairs, target: Any) -> Any:
+    first, _ = samples.part(0, 1).read()
     classes = int(np.prod(output_shape(program.model, first)[1:]))
     labels = samples.all_labels()
     if labels is not None:
@@ -246,10 +197,10 @@ def _checked_targets(program: Relay, samples: _Pairs, target: Any) -> Tensor | s
                 "attribute_dataset: needs labels for target='label'; got a dataset without. "
                 "Pass (inputs, labels), or target='argmax'."
             )
-        return torch.as_tensor(labels)
+        return labels
     if needs_output(target):
         return target
-    return target_indices(target, len(samples), classes)
+    return target_indices(target, len(samples), classes).numpy()
 
 
 def _manifest(
@@ -286,12 +237,12 @@ def _require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _digest(x: Tensor, labels: np.ndarray | None, job: Job) -> str:
-    hasher = xxhash.xxh3_128(f"{x.dtype} {tuple(x.shape)}".encode())
-    hasher.update(x.contiguous().numpy().data)
-    if labels is not None:
-        hasher.update(np.ascontiguousarray(labels).data)
-    if isinstance(job.targets, Tensor):
-        hasher.update(job.targets[job.start : job.stop].contiguous().numpy().data)
+    hasher = xxhash.xxh3_128()
+    for array in (x.numpy(), labels, job.targets, job.ids):
+        if isinstance(array, np.ndarray):
+            hasher.update(f"{array.dtype} {array.shape}".encode())
+            names = array.dtype.kind in "OU"
+            hasher.update(str(array.tolist()).encode() if names else array.tobytes())
     return hasher.hexdigest()
 
 

@@ -192,3 +192,35 @@ def test_folder_with_missing_shards(tmp_path):
         "Run attribute_dataset again: it makes only those."
     )):  # fmt: skip
         fxrelay.open_dataset(tmp_path)
+
+
+def test_changed_ids_are_never_answered_from_old_shards(tmp_path):
+    explain(tmp_path / "r")
+    ds = explain(tmp_path / "r", sample=[f"digit {i}" for i in range(10)])
+    assert ds["sample"].values.tolist() == [f"digit {i}" for i in range(10)]
+
+
+def test_jobs_carry_their_own_samples_only():
+    from fxrelay.samples import Pairs
+
+    part = Pairs.of((inputs(10), LABELS)).part(4, 6)
+    x, labels = part.read()
+    assert part.samples.nbytes == x.numpy().nbytes == inputs(2).numpy().nbytes
+    assert torch.equal(x, inputs(10)[4:6])
+    assert labels.tolist() == [4, 0]
+
+
+def test_targets_are_not_trusted_where_they_are_transformed(tmp_path):
+    class Shifted:
+        targets, target_transform = [0, 1, 2], staticmethod(lambda t: t + 1)
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return inputs(3)[i], self.target_transform(self.targets[i])
+
+    ds = fxrelay.attribute_dataset(
+        build("plain"), Shifted(), tmp_path, composite="epsilon_plus", progress=False
+    )
+    assert ds.target.values.tolist() == ds.label.values.tolist() == [1, 2, 3]
