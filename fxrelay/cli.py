@@ -156,7 +156,7 @@ def view(
 @command
 def demo(
     out: Out = Path("demo-output"),
-    seed: Annotated[int, typer.Option(help="of artefact and network")] = 0,
+    seed: Annotated[int, typer.Option(help="of artefact and network")] = 7,
     label: Annotated[
         int | None,
         typer.Option("--class", help="class to poison; default the seed's last digit"),

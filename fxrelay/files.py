@@ -6,6 +6,7 @@ This module imports no torch; shards, the analysis store and the viewer share it
 import contextlib
 import os
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,14 @@ def write_atomically(path: str | Path, write: Writer) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        write(Path(name))
-        _flush(name)
-        Path(name).replace(path)
+        write(temporary)
+        _flush(temporary)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(name).unlink()
+            temporary.unlink()
         raise
     _flush(path.parent)
     return path

@@ -115,3 +115,9 @@ def test_folder_that_is_a_file(tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(OSError, match=r"^somebody: needs a folder that it can write; got"):
         writable_folder(tmp_path / "f", "somebody")
+
+
+def test_files_are_readable_by_whom_the_umask_allows(tmp_path):
+    path = write_atomically(tmp_path / "a.txt", lambda p: p.write_text("x"))
+    (tmp_path / "plain.txt").write_text("x")
+    assert path.stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
