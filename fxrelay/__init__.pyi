@@ -1,6 +1,9 @@
 from . import composites as composites
 from . import errors as errors
+from . import execute as execute
+from . import heatmap as heatmap
 from . import rules as rules
+from . import schema as schema
 from .annotating import annotate as annotate
 from .attributing import attribute as attribute
 from .canonizing import canonize as canonize

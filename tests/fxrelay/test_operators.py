@@ -247,3 +247,27 @@ def test_by_hand_in_fractions():
         torch.testing.assert_close(out.relevance, torch.tensor([relevance]).double())
         (name,) = [name for name in out.sinks if name.endswith("bias")]
         assert float(out.sinks[name]) == pytest.approx(bias)
+
+
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({}, [3.1, -4.1, 0.1]),
+        ({"clip": True}, [3.0, -4.0, 0.1]),
+        ({"norm_scale": True}, [3.2887, -4.2887, 0.2887]),
+        ({"clip": True, "norm_scale": True}, [3.0, -4.0, 0.2887]),
+    ],
+    ids=["plain", "clip", "norm_scale", "both"],
+)
+def test_stabilizer_moves_denominators_away_from_zero(options, want):
+    from fxrelay.kernels import stabilize
+    from fxrelay.terms import Stabilizer
+
+    got = stabilize(torch.tensor([[3.0, -4.0, 0.0]]), 0.1, **options)
+    torch.testing.assert_close(got, torch.tensor([want]), rtol=0, atol=1e-4)
+    x = r = torch.tensor([[3.0, -4.0, 0.0]])
+    identity = nn.Linear(3, 3, bias=False).eval()
+    identity.weight.data = torch.eye(3)
+    rule = rules.epsilon(stabilizer=Stabilizer(0.1, **options))
+    relevance = program(identity, composites.uniform(rule))(x, r).relevance
+    torch.testing.assert_close(relevance, x * r / got)
