@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 Json = Any
+#: dtype characters of long doubles, whose bytes are in part undefined
+PADDED: Final = "gG"
 
 
 class Codec(NamedTuple):
@@ -75,10 +77,11 @@ def _pairs(mapping: Mapping[Any, Any]) -> Json:
 
 
 def _array(values: np.ndarray[Any, Any]) -> Json:
-    if values.dtype.kind == "V" or isinstance(values, np.ma.MaskedArray):
+    odd = values.dtype.kind == "V" or values.dtype.char in PADDED
+    if odd or isinstance(values, np.ma.MaskedArray):
         raise TypeError(
             f"digest: needs plain arrays; got {type(values).__name__} of {values.dtype}. "
-            "Pass fields, data and mask one by one."
+            "Pass fields, data and mask one by one, and long doubles as float64."
         )
     if values.dtype.kind in "OT":
         return [values.dtype.kind, list(values.shape), [encode(v) for v in values.ravel().tolist()]]

@@ -58,7 +58,7 @@ def content(obj: object) -> Content:
 
 def _structure(obj: object, arrays: list[Any]) -> Json:
     if isinstance(obj, xr.DataTree):
-        nodes = {node.path: node.to_dataset(inherit=False) for node in obj.subtree}
+        nodes = datasets(obj)
         parts = [[path, _dataset(nodes[path], arrays)] for path in sorted(nodes)]
         return {"DataTree": [canonical.encode(obj.name), parts]}
     if isinstance(obj, xr.Dataset):
@@ -66,16 +66,42 @@ def _structure(obj: object, arrays: list[Any]) -> Json:
     if isinstance(obj, xr.DataArray):
         variable = _variable(obj.variable, arrays)
         coords = _variables(obj.coords.variables, arrays)
-        return {"DataArray": [canonical.encode(obj.name), variable, coords]}
+        return {"DataArray": [canonical.encode(obj.name), variable, coords, *_odd_indexes(obj)]}
     if type(obj) is np.ndarray:
         return {"ndarray": _data(obj, arrays)}
     return canonical.encode(obj)
 
 
+def datasets(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Return the Dataset of every node by its path from `tree`, which is "/".
+
+    What a part of a larger tree inherits belongs to its content: it comes with the first node.
+    """
+    return {
+        "/" if node is tree else f"/{path}": node.to_dataset(inherit=node is tree)
+        for path, node in tree.subtree_with_keys
+    }
+
+
 def _dataset(ds: xr.Dataset, arrays: list[Any]) -> Json:
     data = {name: ds.variables[name] for name in ds.data_vars}
     coords = {name: ds.variables[name] for name in ds.coords}
-    return [canonical.encode(ds.attrs), _variables(data, arrays), _variables(coords, arrays)]
+    named = [_variables(part, arrays) for part in (data, coords)]
+    return [canonical.encode(ds.attrs), *named, *_odd_indexes(ds)]
+
+
+def unindexed(obj: xr.Dataset | xr.DataArray) -> list[Any]:
+    """Return the dimensions with a coordinate of their name that no index makes searchable."""
+    return [dim for dim in obj.dims if dim in obj.coords and dim not in obj.xindexes]
+
+
+def _odd_indexes(obj: xr.Dataset | xr.DataArray) -> Json:
+    """Tell which indexes are not those that xarray makes of every such coordinate by itself."""
+    plain = {n for n, index in obj.xindexes.items()
+             if n in obj.dims and type(index) is xr.indexes.PandasIndex}  # fmt: skip
+    odd = [[n, type(index).__name__] for n, index in obj.xindexes.items() if n not in plain]
+    odd += [[name, None] for name in unindexed(obj)]
+    return [sorted(map(canonical.encode, odd), key=canonical.text)] if odd else []
 
 
 def _variables(variables: Any, arrays: list[Any]) -> Json:
@@ -95,7 +121,7 @@ def _data(array: Any, arrays: list[Any]) -> Json:
             f"digest: needs numpy or dask arrays; got {type(array).__module__}."
             f"{type(array).__qualname__}. Convert with .to_numpy()."
         )
-    if array.dtype.kind in "OTV":
+    if array.dtype.kind in "OTV" or array.dtype.char in canonical.PADDED:
         return canonical.encode(np.asarray(array))
     arrays.append(array)
     return [array.dtype.str, list(map(int, array.shape))]

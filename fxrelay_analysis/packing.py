@@ -14,6 +14,7 @@ import xarray as xr
 
 from fxrelay_analysis import canonical
 from fxrelay_analysis.canonical import Json
+from fxrelay_analysis.digesting import datasets, unindexed
 
 META: Final = "fxrelay_store"
 #: dtype kinds that netCDF keeps bit by bit when they are written as integers of the same width
@@ -62,7 +63,7 @@ def unpack(path: Path) -> tuple[Labelled, dict[str, Json]]:
 
 def _nodes(result: Labelled) -> dict[str, xr.Dataset]:
     if isinstance(result, xr.DataTree):
-        return {node.path: node.to_dataset(inherit=False) for node in result.subtree}
+        return datasets(result)
     if isinstance(result, xr.Dataset):
         return {"/": result}
     return {"/": result.to_dataset(name=ARRAY)}
@@ -76,6 +77,7 @@ def _describe(ds: xr.Dataset) -> Json:
     return {
         "attrs": canonical.encode(ds.attrs),
         "coords": list(map(str, ds.coords)),
+        "unindexed": list(map(str, unindexed(ds))),
         "variables": variables,
     }
 
@@ -101,13 +103,25 @@ def _restore(raw: xr.Dataset, described: Json) -> xr.Dataset:
         for name, dims, dtype, a in described["variables"]
     }
     coords = {name: data.pop(name) for name in described["coords"]}
-    return xr.Dataset(data, coords, canonical.decode(described["attrs"]))
+    ds = xr.Dataset(data, coords, canonical.decode(described["attrs"]))
+    return ds.drop_indexes(described["unindexed"])
 
 
 def _as_was(array: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
     kind = np.dtype(dtype)
     if kind.kind in AS_INTEGER or kind == np.float16:
         array = np.ascontiguousarray(array).view(kind).reshape(array.shape)
-    out = np.array(array, kind, order="C")  # owned by the result alone
-    out.flags.writeable = False
-    return out.view()
+    return frozen(np.asarray(array, kind))
+
+
+def frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a copy in C order that nobody can unlock: its memory is a bytes object.
+
+    The owner of an array can set its flag ``writeable`` back, write, and lock it again; objects
+    and empty arrays have no bytes to keep, and are only locked.
+    """
+    if array.dtype.kind in "OT" or array.nbytes == 0:
+        out = np.array(array, order="C")
+        out.flags.writeable = False
+        return out.view()
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)

@@ -1,5 +1,6 @@
 """Spectral Relevance Analysis: every category on its own, then all of them ranked."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -178,12 +179,28 @@ def _categories(ds: xr.Dataset, category: str) -> list[Category]:
             f"Pick one with ds.isel({TARGET}=0)."
         )
     values = ds[category].values
-    kinds = np.unique(values)
+    kinds = _kinds(values, category)
     names = [_name(ds, kind) for kind in kinds]
     _check_names(names)
     relevance = ds[RELEVANCE].reset_coords(drop=True)
     rows: Iterator[Any] = (np.flatnonzero(values == kind) for kind in kinds)
     return [Category(n, relevance.isel({SAMPLE: r})) for n, r in zip(names, rows, strict=True)]
+
+
+def _kinds(values: np.ndarray[Any, Any], category: str) -> np.ndarray[Any, Any]:
+    missing = int((values != values).sum()) + sum(v is None for v in values.tolist())
+    if missing:
+        raise ValueError(
+            f"spray: needs category={category!r} of every sample; got none (NaN or None) for "
+            f"{missing} of {len(values)}. Drop them with ds.isel({SAMPLE}=...)."
+        )
+    try:
+        return np.unique(values)
+    except TypeError as error:
+        raise ValueError(
+            f"spray: needs category={category!r} with values of one type; got {error}. "
+            "Convert with .astype(str)."
+        ) from error
 
 
 def _name(ds: xr.Dataset, kind: Any) -> str:
@@ -193,9 +210,16 @@ def _name(ds: xr.Dataset, kind: Any) -> str:
 
 
 def _check_names(names: list[str]) -> None:
-    wrong = [n for n in names if "/" in n or n in ("", ".", "..", RANKING) or names.count(n) > 1]
+    wrong = [n for n in names if n == RANKING or names.count(n) > 1 or not _is_group_name(n)]
     if wrong:
         raise ValueError(
-            f"spray: needs category names that differ, are not empty, '.', '..' or '{RANKING}' and "
-            f"have no '/'; got {sorted(set(wrong))}. Rename them with ds.assign_coords(...)."
+            f"spray: needs category names that differ, are not '{RANKING}', begin with a letter, "
+            "digit or '_', do not end with a space, have no '/' and no control character, and take "
+            f"256 bytes at most, because they become groups of a netCDF file; got "
+            f"{sorted(set(wrong))}. Rename them with ds.assign_coords(class=...) or ds.assign(...)."
         )
+
+
+def _is_group_name(name: str) -> bool:
+    pattern = r"(?:[A-Za-z0-9_]|[^\x00-\x7f])[^/\x00-\x1f\x7f]*(?<! )"
+    return len(name.encode()) <= 256 and re.fullmatch(pattern, name) is not None

@@ -139,7 +139,9 @@ def _code(code: types.CodeType, doc: str | None) -> list[Any]:
         _code(c, None) if isinstance(c, types.CodeType) else _constant(None if c == doc else c)
         for c in code.co_consts
     ]
-    return [code.co_code, list(code.co_names), list(code.co_varnames), inner]
+    names = [list(code.co_names), list(code.co_varnames)]
+    counts = [code.co_argcount, code.co_kwonlyargcount, code.co_flags]
+    return [code.co_code, code.co_exceptiontable, *names, *counts, inner]
 
 
 def _constant(value: object) -> str:

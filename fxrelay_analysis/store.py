@@ -101,9 +101,9 @@ class Store:
         return self.path / stage.__name__ / f"{key}.nc"
 
     def _read(self, name: Path, key: Key) -> Any:
-        if not name.exists():
-            return None
         try:
+            if not name.exists():
+                return None
             with NETCDF:
                 result, meta = unpack(name)
             same = canonical.text(meta["key"]) == canonical.text(key)
@@ -160,14 +160,12 @@ class Known:
 
 
 def _locked(array: Any) -> bool:
-    """Tell whether nobody can write: read-only, and only a view of a read-only owner."""
+    """Tell whether nobody can ever write: the memory is that of a bytes object (or none)."""
     while isinstance(array, np.ndarray):
-        if array.flags.writeable or (array.base is None and not array.flags.owndata):
-            return False
-        if array.base is None:
+        if array.nbytes == 0:
             return True
         array = array.base
-    return False
+    return isinstance(array, bytes)
 
 
 def _same(kept: Any, now: Any) -> bool:
@@ -177,9 +175,11 @@ def _same(kept: Any, now: Any) -> bool:
 def _stored_key(path: Path) -> Key | None:
     try:
         with NETCDF:
-            return dict(facts(path)["key"])
-    except Exception:  # damaged: as good as missing
+            key = dict(facts(path)["key"])
+        _flat(key)
+    except Exception:  # damaged or foreign: as good as missing
         return None
+    return key
 
 
 def _flat(key: Key) -> dict[str, str]:

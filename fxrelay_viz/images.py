@@ -81,12 +81,12 @@ class Pictures:
         Whether `patterns` are among the routes of the server.
     key : str
         Part of every address, fresh for every process, so that a browser never shows the image of
-        an earlier run.
+        an earlier run, and long, so that nobody can guess it: the route asks for no password.
     """
 
     project: Project
     served: bool = False
-    key: str = field(default_factory=lambda: secrets.token_hex(4))
+    key: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def address(self, position: int, look: Look) -> str:
         """Return what goes into the `src` of an image."""

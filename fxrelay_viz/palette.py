@@ -71,6 +71,8 @@ def colouring(
     -------
     Colouring
     """
+    if values.dtype.kind == "O":  # text with gaps, for instance: it has no order of its own
+        values = values.astype(str)
     few = values.dtype.kind in "iu" and len(np.unique(values)) <= MOST_CATEGORIES
     if domain is None and not few and values.dtype.kind not in "bOUST":
         return _continuous(values.astype(np.float64))

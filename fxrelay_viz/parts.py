@@ -136,8 +136,7 @@ def draw_looks(viewer: Viewer) -> None:
 def draw_grid(viewer: Viewer) -> None:
     """Draw a page of the selection; of the whole category while nothing is selected."""
     chosen = shown_samples(viewer)
-    page = min(viewer.state.page, max(0, -(-len(chosen) // PAGE_SIZE) - 1))
-    members = chosen[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+    page, members = _page(viewer, chosen)
     look = Look(_mode(viewer), viewer.state.cmap, shared_limit(viewer))
     viewer.project.pictures(viewer.category.positions[members])
     cards = [_card(viewer, int(n), look) for n in members]
@@ -205,12 +204,17 @@ def shown_samples(viewer: Viewer) -> np.ndarray:
     return state.ordered(viewer.state, viewer.category, mask)
 
 
+def _page(viewer: Viewer, chosen: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return the page of the grid, the last one for a link to one beyond, and its samples."""
+    page = min(viewer.state.page, max(0, -(-len(chosen) // PAGE_SIZE) - 1))
+    return page, chosen[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+
+
 def shared_limit(viewer: Viewer) -> float | None:
     """Return the relevance at the end of the colour map; None while every image has its own."""
     if not viewer.state.shared:
         return None
-    first = viewer.state.page * PAGE_SIZE
-    members = shown_samples(viewer)[first : first + PAGE_SIZE]
+    _, members = _page(viewer, shown_samples(viewer))
     pictures = viewer.project.pictures(viewer.category.positions[members])
     relevance = np.stack([picture[schema.RELEVANCE] for picture in pictures])
     _, high = limits(relevance, viewer.state.cmap, percentile=SHARED_PERCENTILE, shared=True)

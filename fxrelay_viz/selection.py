@@ -16,6 +16,8 @@ from fxrelay_viz.data import Category
 from fxrelay_viz.geometry import in_box, in_polygon, simplify
 
 VERSION: Final = 1
+#: no corner lies farther out, so that products of coordinates stay finite
+FAR: Final = 1e100
 
 Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -199,15 +201,21 @@ def _valid(row: tuple[Any, ...]) -> bool:
     if operation not in OPERATIONS or kind not in KINDS:
         return False
     if kind in ("box", "lasso"):
-        return len(frame) == 3 and _corners(value) and (kind == "lasso" or len(value) == 2)
+        return _frame(frame) and _corners(value) and (kind == "lasso" or len(value) == 2)
     scalars = all(isinstance(v, (str, int, float)) for v in (*frame, *value))
     return scalars and len(frame) == (2 if kind == "clusters" else 0)
+
+
+def _frame(frame: list[Any]) -> bool:
+    if len(frame) != 3 or not isinstance(frame[0], str):
+        return False
+    return all(isinstance(axis, int) for axis in frame[1:])
 
 
 def _corners(value: list[Any]) -> bool:
     return all(
         isinstance(corner, list)
         and len(corner) == 2
-        and all(isinstance(v, (int, float)) and np.isfinite(v) for v in corner)
+        and all(isinstance(v, (int, float)) and abs(v) < FAR for v in corner)
         for corner in value
     )

@@ -160,6 +160,8 @@ def decode(link: str) -> tuple[dict[str, Any], selection.Recipe]:
     known = {k: v for k, v in (values if isinstance(values, dict) else {}).items() if k in _NAMES}
     try:
         ViewState(**known)
+        if not isinstance(known.get("k", ""), (int, str)):
+            raise ValueError(f"k={known['k']!r}, neither a number of clusters nor ''")
     except ValueError as error:
         raise ValueError(f"link: needs values in range; got {error}. Copy it again.") from None
     return known, recipe

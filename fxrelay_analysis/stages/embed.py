@@ -111,16 +111,37 @@ def eigenpairs(weights: csr_array, count: int) -> tuple[Array, Array]:
     n, degree = weights.shape[0], np.asarray(weights.sum(axis=1)).ravel()
     alone = degree == 0
     scale = diags_array(1 / np.sqrt(np.where(alone, 1, degree)))
-    similar = scale @ weights @ scale + diags_array(alone.astype(float))
-    if n <= max(DENSE, 3 * count):
-        values, vectors = eigh(similar.toarray(), subset_by_index=(n - count, n - 1))
-    else:
-        start = np.random.default_rng(0).uniform(0.5, 1.5, n)
-        values, vectors = eigsh(similar, count, which="LA", v0=start, tol=0)
+    similar = csr_array(scale @ weights @ scale + diags_array(alone.astype(float)))
+    values, vectors = (_largest if n <= max(DENSE, 3 * count) else _by_part)(similar, count)
     order = np.argsort(-values, kind="stable")
     values, vectors = 1 - values[order], vectors[:, order]
     top = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(count)]
     return values, vectors * np.where(top < 0, -1.0, 1.0)
+
+
+def _largest(similar: csr_array, count: int) -> tuple[Array, Array]:
+    n = similar.shape[0]
+    if n <= max(DENSE, 3 * count):
+        return eigh(similar.toarray(), subset_by_index=(n - count, n - 1))
+    random = np.random.default_rng(0)
+    start = random.uniform(0.5, 1.5, n)
+    return eigsh(similar, count, which="LA", v0=start, tol=0, rng=random)
+
+
+def _by_part(similar: csr_array, count: int) -> tuple[Array, Array]:
+    """Solve each connected part alone: Lanczos misses eigenvalues that several parts share."""
+    names = connected_components(similar, directed=False)[1]
+    sizes = np.bincount(names)
+    parts = np.split(np.argsort(names, kind="stable"), np.cumsum(sizes)[:-1])
+    parts = [parts[i] for i in np.argsort(-sizes, kind="stable")]  # equal values: larger part first
+    solved = [_largest(similar[rows][:, rows], min(count, len(rows))) for rows in parts]
+    values = np.concatenate([found for found, _ in solved])
+    place = [(part, j) for part, (found, _) in enumerate(solved) for j in range(len(found))]
+    best = np.argsort(-np.round(values, 10), kind="stable")[:count]
+    vectors = np.zeros((similar.shape[0], len(best)))
+    for column, (part, j) in enumerate(place[i] for i in best):
+        vectors[parts[part], column] = solved[part][1][:, j]
+    return values[best], vectors
 
 
 def unit(rows: Array) -> Array:

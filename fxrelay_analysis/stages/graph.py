@@ -103,6 +103,8 @@ def matrix(graph: xr.Dataset) -> csr_array:
 def nearest(x: Array, k: int) -> tuple[Array, Array]:
     """Return positions (n, k) int32 and distances (n, k) float64 of the k nearest rows of x."""
     x = x - x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
+    power = int(np.frexp(np.abs(x).max())[1])
+    x = np.ldexp(x, -power)  # exact, and no square leaves the range of float32
     low = x.astype(np.float32)
     norms = np.square(low).sum(axis=1)
     rows = max(1, BLOCK // max(len(x), min(2 * k, len(x) - 1) * x.shape[1]))
@@ -111,7 +113,7 @@ def nearest(x: Array, k: int) -> tuple[Array, Array]:
         for start in range(0, len(x), rows)
     ]
     index, distance = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return index.astype(np.int32), distance
+    return index.astype(np.int32), np.ldexp(distance, power)
 
 
 def _nearest(x: Array, low: Array, norms: Array, rows: Array, k: int) -> tuple[Array, Array]:

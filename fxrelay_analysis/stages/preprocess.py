@@ -10,10 +10,18 @@ import xarray as xr
 from fxrelay.schema import CHANNEL, FEATURE, RELEVANCE, SAMPLE, X, Y
 from fxrelay_analysis.stage import Stage, labelled, variable
 
+
+def _euclidean(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    power = np.frexp(np.abs(rows).max(axis=1, initial=0))[1]  # squares neither over- nor underflow
+    scaled = np.ldexp(rows, -power[:, None])
+    length: np.ndarray[Any, Any] = np.ldexp(np.sqrt(np.square(scaled).sum(axis=1)), power)
+    return length
+
+
 #: norm -> length of each row of an array (n, d)
 NORMS: Final[dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]]] = {
     "l1": lambda rows: np.abs(rows).sum(axis=1),
-    "l2": lambda rows: np.sqrt(np.square(rows).sum(axis=1)),
+    "l2": _euclidean,
     "max": lambda rows: np.abs(rows).max(axis=1, initial=0),
     "none": lambda rows: np.ones(len(rows), rows.dtype),
 }
@@ -136,12 +144,12 @@ class preprocess(Stage):
 
 
 def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
-    """Return `relevance` in memory, floating, sample first.
+    """Return `relevance` in memory, float32 or wider, sample first.
 
     Raises
     ------
     ValueError
-        If it is empty, has no leading dimension sample, or is not finite.
+        If it is empty, has no leading dimension sample, or is not finite real numbers.
     """
     array = variable(data, RELEVANCE, where)
     if array.dims[:1] != (SAMPLE,) or array.size == 0:
@@ -149,6 +157,10 @@ def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
             f"{where}: needs values with '{SAMPLE}' as their first dimension; got dims "
             f"{array.dims} of shape {array.shape}. Use .transpose('{SAMPLE}', ...)."
         )
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{where}: needs real numbers; got {array.dtype}. Use .astype(...).")
+    if array.dtype.kind != "f" or array.dtype == np.float16:  # sums of float16 overflow
+        array = array.astype(np.promote_types(array.dtype, np.float32))
     bad = ~np.isfinite(array.values).reshape(len(array), -1).all(axis=1)
     if bad.any():
         raise ValueError(

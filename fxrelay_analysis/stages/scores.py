@@ -25,6 +25,10 @@ ISOLATION: Final = "isolation"
 SILHOUETTE: Final = "silhouette"
 PROTOTYPE: Final = "prototype"
 SURPLUS: Final = "surplus"
+#: kind of dtype -> what stands for no sample id; -1 where there is no row
+NOBODY: Final[dict[str, Any]] = {
+    "U": "", "O": "", "S": b"", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT"),
+}  # fmt: skip
 #: between over within variance of a cosine cut in the middle: 8 / pi^2 of its variance is between
 CONTINUUM: Final = 8 / (np.pi**2 - 8)
 #: share of the total variance that is added to the variance within, so that scores stay finite
@@ -72,7 +76,7 @@ class fisher(Stage):
 
     @staticmethod
     def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
-        """Return `separability`, dims (n_clusters, cluster)."""
+        """Return `separability`, dims (n_clusters, cluster); NaN where a cluster has no rest."""
         phi = diffusion(embedding[SPECTRAL].values, embedding[DEGREE].values)
         return per_cluster(clustering, SEPARABILITY, lambda member, _: separability(phi, member))
 
@@ -116,13 +120,14 @@ class silhouette(Stage):
             rows = np.sort(np.random.default_rng(seed).choice(len(x), max_samples, replace=False))
 
         def score(member: Array, labels: Array) -> float:
-            k, inside = labels.max() + 1, member[rows]
+            k, key, inside = labels.max() + 1, labels.tobytes(), member[rows]
             if not 2 <= len(np.unique(labels[rows])) < len(rows) or not inside.any():
                 return float("nan")
-            each = cached.setdefault(k, silhouette_samples(unit(x[rows, :k]), labels[rows]))
-            return float(each[inside].mean())
+            if key not in cached:
+                cached[key] = silhouette_samples(unit(x[rows, :k]), labels[rows])
+            return float(cached[key][inside].mean())
 
-        cached: dict[int, Array] = {}
+        cached: dict[bytes, Array] = {}
         return per_cluster(clustering, SILHOUETTE, score)
 
 
@@ -133,11 +138,16 @@ class prototypes(Stage):
 
     @staticmethod
     def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
-        """Return `prototype`, dims (n_clusters, cluster), sample ids; -1 or '' where no cluster."""
+        """Return `prototype`, dims (n_clusters, cluster), sample ids.
+
+        Where there is no cluster: -1, '', NaT, or the largest value of unsigned ids.
+        """
         x, ids = embedding[SPECTRAL].values, embedding[SAMPLE].values
         k = clustering[N_CLUSTERS].values
-        nothing = "" if ids.dtype.kind in "UO" else -1
-        out = np.full((len(k), int(k.max())), nothing, ids.dtype)
+        nobody = (
+            np.iinfo(ids.dtype).max if ids.dtype.kind == "u" else NOBODY.get(ids.dtype.kind, -1)
+        )
+        out = np.full((len(k), int(k.max())), nobody, ids.dtype)
         for row, labels in enumerate(clustering.values.T):
             part = unit(x[:, : k[row]])
             for cluster in range(int(labels.max()) + 1):
@@ -221,11 +231,16 @@ def diffusion(vectors: Array, degree: Array) -> Array:
 
 
 def separability(phi: Array, member: Array) -> float:
-    """Return Fisher's ratio for `member` (n,) along the best column of phi (n, q), in continua."""
+    """Return Fisher's ratio for `member` (n,) along the best column of phi (n, q), in continua.
+
+    NaN where everybody is a member.
+    """
     share = member.mean()
+    if share == 1:
+        return float("nan")
     centred = phi - phi.mean(axis=0)
     total = np.square(centred).mean(axis=0)
-    between = share / max(1 - share, 1e-300) * np.square(centred[member].mean(axis=0))
+    between = share / (1 - share) * np.square(centred[member].mean(axis=0))
     varies = total > 1e-12 * np.square(phi).mean(axis=0)
     r2 = np.divide(between, total, out=np.zeros_like(total), where=varies)
     return float((r2 / (1 - r2 + SHRINKAGE)).max() / CONTINUUM)

@@ -161,3 +161,26 @@ def test_the_digest_is_the_same_in_another_interpreter():
     code = "from fxrelay_analysis import digest; print(digest({'b': [1, 'x'], 'a': (None, 2.5)}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == digest({"a": (None, 2.5), "b": [1, "x"]})
+
+
+def test_what_a_part_of_a_tree_inherits_is_its_content():
+    def part(ids):
+        inner = xr.Dataset({"v": ("sample", [1.0, 2.0])})
+        return xr.DataTree.from_dict({"/": xr.Dataset(coords={"sample": ids}), "/a": inner})["a"]
+
+    assert digest(part([0, 1])) != digest(part([0, 2]))
+    assert digest(part([0, 1])) == digest(part([0, 1]))
+
+
+def test_a_coordinate_without_an_index_differs():
+    ds = sample()
+    assert digest(ds.drop_indexes("sample")) != digest(ds)
+    assert digest(ds["a"].drop_indexes("sample")) != digest(ds["a"])
+    stacked = ds[["a"]].drop_vars("sample").stack(pair=("sample", "y"))
+    assert digest(stacked) != digest(stacked.drop_indexes(["pair", "sample", "y"]))
+
+
+@pytest.mark.parametrize("value", [np.ones(2, np.longdouble), [np.clongdouble(1)]])
+def test_long_doubles_are_refused_for_their_undefined_bytes(value):
+    with pytest.raises(TypeError, match=r"needs plain arrays; got ndarray of .* long doubles as"):
+        digest(value)

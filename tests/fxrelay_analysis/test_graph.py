@@ -10,6 +10,8 @@ from scipy.spatial.distance import cdist
 from fxrelay_analysis import stages
 from fxrelay_analysis.stages.graph import matrix, nearest
 
+DIMS = ("sample", "feature")
+
 
 def brute(x, k):
     distance = cdist(x, x)
@@ -142,3 +144,41 @@ def test_vectors_are_orthonormal_signed_and_repeatable(n):
 
 def test_fewer_samples_than_components():
     assert stages.spectral_embedding(graph(cycle(5), 5)).sizes["component"] == 5
+
+
+@pytest.mark.parametrize("power", [-1000, -73, 0, 70, 500])
+def test_neighbours_do_not_depend_on_the_unit(power):
+    x = np.random.default_rng(0).normal(size=(300, 6))
+    index, distance = nearest(x, 5)
+    scaled, far = nearest(np.ldexp(x, power), 5)
+    np.testing.assert_array_equal(scaled, index)
+    np.testing.assert_array_equal(far, np.ldexp(distance, power))
+
+
+def blobs(sizes):
+    random = np.random.default_rng(0)
+    rows = np.concatenate([random.normal(size=(n, 5)) + 100 * i for i, n in enumerate(sizes)])
+    near = stages.neighbours(xr.DataArray(rows, {"sample": np.arange(len(rows))}, DIMS))
+    return stages.affinity(near)
+
+
+@pytest.mark.parametrize("sizes", [[40] * 20, [200] * 4, [650, 12, 30]])
+def test_every_component_has_its_zero_eigenvalue(sizes):
+    built = blobs(sizes)
+    ds = stages.spectral_embedding(built)
+    weights, v = matrix(built).toarray(), ds["embedding_spectral"].values
+    scale = 1 / np.sqrt(weights.sum(axis=1))
+    laplacian = np.eye(len(weights)) - scale[:, None] * weights * scale
+    assert ds["n_connected"] == len(sizes)
+    np.testing.assert_allclose(ds["eigenvalue"], np.linalg.eigvalsh(laplacian)[:16], atol=1e-10)
+    np.testing.assert_allclose(laplacian @ v, v * ds["eigenvalue"].values, atol=1e-10)
+    np.testing.assert_allclose(v.T @ v, np.eye(16), atol=1e-10)
+
+
+@pytest.mark.parametrize("kinds", [1, 30])
+def test_repeated_samples_are_embedded_the_same_every_time(kinds):
+    rows = np.repeat(np.random.default_rng(0).normal(size=(kinds, 5)), 720 // kinds, axis=0)
+    near = stages.neighbours(xr.DataArray(rows, {"sample": np.arange(720)}, DIMS))
+    built = stages.affinity(near)
+    once = stages.spectral_embedding(built)
+    assert all(once.identical(stages.spectral_embedding(built)) for _ in range(3))

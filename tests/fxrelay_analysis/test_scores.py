@@ -167,3 +167,36 @@ def test_match_gives_size_purity_and_recall():
     assert str(caught.value) == (
         "match: needs vectors of one length; got 2 and 5. Select the same samples in both."
     )
+
+
+def test_a_cluster_without_a_rest_has_no_separability():
+    phi = np.random.default_rng(0).normal(size=(100, 16))
+    assert np.isnan(separability(phi, np.ones(100, bool)))
+
+
+def test_silhouettes_of_clusterings_with_equally_many_clusters_differ():
+    random = np.random.default_rng(0)
+    two = labels(*random.integers(0, 3, (2, 60))).assign_coords(n_clusters=[3, 4])
+    embedded = xr.Dataset({"embedding_spectral": (("sample", "component"),
+                                                  random.normal(size=(60, 6)))})  # fmt: skip
+    both = stages.silhouette(embedded, two)
+    alone = stages.silhouette(embedded, two.isel(n_clusters=[1]))
+    np.testing.assert_array_equal(both.values[1, :3], alone.values[0, :3])
+
+
+@pytest.mark.parametrize(
+    ("ids", "nobody"),
+    [
+        (np.arange(4, dtype=np.uint64) + 2**63, 2**64 - 1),
+        (np.arange(4) / 2, -1),
+        (np.array(list("abcd")), ""),
+        (np.arange(4).astype("M8[ns]"), np.datetime64("NaT")),
+    ],
+)
+def test_prototypes_keep_the_type_of_the_ids(ids, nobody):
+    embedded = xr.Dataset(
+        {"embedding_spectral": (("sample", "component"), np.eye(4))}, {"sample": ids}
+    )
+    found = stages.prototypes(embedded, labels([0, 0, 1, 1], [0, 1, 2, 2]))
+    assert set(found.values[1].tolist()) <= set(ids.tolist())
+    np.testing.assert_array_equal(found.values[0, 2], np.array(nobody, found.dtype))

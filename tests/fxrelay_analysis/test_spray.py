@@ -146,9 +146,49 @@ def test_names_that_a_tree_cannot_hold_are_refused(ds):
     with pytest.raises(ValueError, match="spray") as caught:
         spray(bad)
     assert str(caught.value) == (
-        "spray: needs category names that differ, are not empty, '.', '..' or 'ranking' and have "
-        "no '/'; got ['a/b', 'c', 'ranking']. Rename them with ds.assign_coords(...)."
+        "spray: needs category names that differ, are not 'ranking', begin with a letter, digit "
+        "or '_', do not end with a space, have no '/' and no control character, and take 256 bytes "
+        "at most, because they become groups of a netCDF file; got ['a/b', 'c', 'ranking']. Rename "
+        "them with ds.assign_coords(class=...) or ds.assign(...)."
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "-1", "(cat)", "cat ", " cat", "a\nb", "a\x7f", "a" * 257, "é" * 129]
+)
+def test_what_no_file_can_hold_is_refused_before_work_starts(ds, name):
+    with pytest.raises(ValueError, match="they become groups of a netCDF file") as caught:
+        spray(ds.assign_coords({"class": ["a", name, "c", "d"]}))
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([np.nan, 1.0], "of every sample; got none (NaN or None) for 78 of 155. Drop them with "
+         "ds.isel(sample=...)."),
+        (["a", None], "of every sample; got none (NaN or None) for 77 of 155. Drop them with "
+         "ds.isel(sample=...)."),
+        (["a", 1], "with values of one type; got '<' not supported between instances of 'int' and "
+         "'str'. Convert with .astype(str)."),
+    ],
+)  # fmt: skip
+def test_categories_that_are_missing_or_mixed_are_refused(ds, values, text):
+    kind = float if isinstance(values[1], float) else object
+    given = np.resize(np.array(values, kind), ds.sizes["sample"])
+    with pytest.raises(ValueError, match="spray: needs category='kind'") as caught:
+        spray(ds.assign(kind=("sample", given)), category="kind")
+    assert str(caught.value) == f"spray: needs category='kind' {text}"
+
+
+@pytest.mark.parametrize("kind", ["u1", "u8", "f8", "U3"])
+def test_sample_ids_of_other_types(ds, kind, tmp_path):
+    few = ds.isel(sample=ds["label"].values == 0)
+    named = few.assign_coords(sample=np.arange(few.sizes["sample"]).astype(kind))
+    tree = spray(named, parameters=FAST, progress=False)
+    group = tree[tree["ranking"]["category"].values[0]].to_dataset()
+    assert group["prototype"].isel(cluster=0).isin(group["sample"]).all()
+    write_netcdf(tree, tmp_path / "tree.nc")
 
 
 def test_a_missing_category_is_named(ds):

@@ -173,3 +173,25 @@ def test_too_few_samples_are_refused():
     with pytest.raises(ValueError, match="tsne") as caught:
         stages.tsne(ROWS[:3])
     assert str(caught.value) == "tsne: needs 4 or more samples; got 3. Leave it out."
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1.0, 1e25])
+def test_lengths_do_not_depend_on_the_unit(unit):
+    rows = xr.DataArray(np.float32([[3, 4]]) * np.float32(unit), dims=("sample", "feature"))
+    np.testing.assert_allclose(stages.normalize(rows), [[0.6, 0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "wide"), [("f2", "f4"), ("i8", "f8"), ("?", "f4")])
+def test_narrow_numbers_are_widened(kind, wide):
+    maps = xr.DataArray(np.full((1, 3, 1, 2), 40000).astype(kind),
+                        dims=("sample", "channel", "y", "x"))  # fmt: skip
+    total = stages.channel_sum(maps)
+    assert total.dtype == wide
+    np.testing.assert_array_equal(total, 3 * maps.values[:, 0].astype(wide))
+    np.testing.assert_allclose(stages.normalize(maps), 6**-0.5, rtol=1e-6)
+
+
+def test_text_is_no_relevance():
+    with pytest.raises(ValueError, match="normalize") as caught:
+        stages.normalize(xr.DataArray([["a"]], dims=("sample", "feature")))
+    assert str(caught.value) == "normalize: needs real numbers; got <U1. Use .astype(...)."

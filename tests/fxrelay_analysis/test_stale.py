@@ -102,3 +102,24 @@ def test_comments_and_layout_are_not_the_body():
 def test_a_function_as_a_parameter_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"got builtins\.function\. Pass plain values instead\."):
         Store(tmp_path).cache(minkowski)(ROWS, options={"p": lambda: 1})
+
+
+def test_what_a_try_block_covers_is_the_body():
+    def one(data):
+        try:
+            data = data + 1
+            data = data.sel(y=3)
+        except KeyError:
+            data = data - 1
+        return data
+
+    def two(data):
+        data = data + 1
+        try:
+            data = data.sel(y=3)
+        except KeyError:
+            data = data - 1
+        return data
+
+    assert stage(one).code() != stage(two).code()
+    assert stage(lambda data: data).code() != stage(lambda *data: data).code()

@@ -211,3 +211,41 @@ def test_a_store_travels_by_pickle(store, data):
     again = pickle.loads(pickle.dumps(store))
     assert again.explain(counted, data).startswith("hit")
     assert pickle.loads(pickle.dumps(Store(None))).path is None
+
+
+def test_nobody_can_unlock_the_memory_of_a_result(store, data):
+    result = store.cache(counted)(data)
+    array = result.values
+    while isinstance(array, np.ndarray):
+        with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
+            array.flags.writeable = True
+        array = array.base
+    assert isinstance(array, bytes)
+
+
+def test_parts_of_trees_and_bare_coordinates_are_kept(store, data):
+    class part(tree):
+        @staticmethod
+        def compute(data):
+            return tree.compute(data)["g/h"]
+
+    class bare(named):
+        @staticmethod
+        def compute(data):
+            return data.drop_indexes("sample")
+
+    for stage in (part, bare):
+        result = store.cache(stage)(data)
+        assert store.explain(stage, data).startswith("hit")
+        assert store_module.digest(result) == store_module.digest(stage(data))
+    assert not result.xindexes
+    given = tree(data)["g/h"]
+    assert store.cache(part)(data).to_dataset().identical(given.to_dataset())
+
+
+def test_foreign_files_in_the_folder_are_passed_over(store, data):
+    store.cache(counted)(data)
+    xr.Dataset(attrs={"fxrelay_store": '{"key": {"stage": "x"}}'}).to_netcdf(
+        store.path / "counted" / "foreign.nc"
+    )
+    assert "nearest of 1 entries" in store.explain(counted, data, by=7.0)
