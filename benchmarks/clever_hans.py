@@ -59,7 +59,6 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
         "purity": "" if clean else f"{row['purity']:.3f}",
         "recall": "" if clean else f"{row['recall']:.3f}",
         "right": "yes" if row["caught"] else "NO",
-        "seconds": f"{row['seconds']:.0f}",
     }
 
 

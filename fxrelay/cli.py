@@ -28,7 +28,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
-        except (ValueError, TypeError, OSError, ImportError) as error:
+        except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
 
@@ -45,9 +45,9 @@ def attribute(
     weights: Weights = None,
     target: Annotated[str, typer.Option(help="label, argmax, top<k> or a class index")] = "argmax",
     size: Size = 224,
-    batch_size: int = 16,
-    shard_size: int = 1000,
-    workers: Annotated[int, typer.Option(help="processes that make shards")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    shard_size: Annotated[int, typer.Option(min=1)] = 1000,
+    workers: Annotated[int, typer.Option(min=1, help="processes that make shards")] = 1,
 ) -> None:
     """Explain a dataset into a folder of netCDF4 shards; the same call resumes after a crash."""
     import fxrelay
@@ -58,7 +58,7 @@ def attribute(
     with executor(workers) as place:
         ds = fxrelay.attribute_dataset(
             load_model(model, weights), samples, out, composite=composite, sample=ids,
-            target=int(target) if target.isdigit() else target, batch_size=batch_size,
+            target=int(target) if target.isdecimal() else target, batch_size=batch_size,
             shard_size=shard_size, executor=place,
         )  # fmt: skip
     typer.echo(f"{ds.sizes['sample']} samples explained in {out}")
@@ -95,7 +95,7 @@ def heatmap(
     data: Annotated[Path, typer.Argument(help="folder that `attribute` made")],
     out: Out = Path("heatmaps.png"),
     cmap: Annotated[str, typer.Option(help="name or nodes of a colour map")] = "bwr",
-    most: Annotated[int, typer.Option(help="samples per class")] = 12,
+    most: Annotated[int, typer.Option(help="samples per class", min=1)] = 12,
 ) -> None:
     """Draw a contact sheet of inputs, heatmaps and overlays per predicted class."""
     import numpy as np
@@ -103,7 +103,10 @@ def heatmap(
     import fxrelay
     from fxrelay.heatmap import contact_sheet, save
 
+    out = _file(out)
     ds = fxrelay.open_dataset(data)
+    if "prediction" not in ds:
+        raise ValueError(f"heatmap: needs a folder that `attribute` made; got {str(data)!r}.")
     predicted = ds["prediction"].values
     names = ds["class"].values if "class" in ds.coords else np.arange(predicted.max() + 1)
     kinds, counts = np.unique(predicted, return_counts=True)
@@ -118,7 +121,7 @@ def analyze(
     out: Out = Path("analysis.nc"),
     category: Annotated[str, typer.Option(help="variable that splits the samples")] = "label",
     cache: Annotated[Path, typer.Option(help="folder of memoized results")] = Path("cache"),
-    workers: Annotated[int, typer.Option(help="processes that analyse categories")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="processes that analyse categories")] = 1,
 ) -> None:
     """Run Spectral Relevance Analysis per category and print the ranking."""
     import fxrelay
@@ -127,6 +130,7 @@ def analyze(
     from fxrelay_analysis import Store, spray
     from fxrelay_analysis.ranking import ranking_text
 
+    out = _file(out)
     with executor(workers) as place:
         tree = spray(
             fxrelay.open_dataset(data), store=Store(cache), category=category, executor=place
@@ -149,8 +153,14 @@ def view(
     import fxrelay
     from fxrelay_viz import serve
 
-    serve(fxrelay.open_dataset(data), xr.open_datatree(analysis).load(), port=port,
-          address=address, show=show)  # fmt: skip
+    try:
+        with xr.open_datatree(analysis, engine="netcdf4") as lazy:
+            tree = lazy.load()
+    except OSError as error:
+        raise ValueError(
+            f"view: needs the file that `analyze` made; got {str(analysis)!r} ({error})."
+        ) from error
+    serve(fxrelay.open_dataset(data), tree, port=port, address=address, show=show)
 
 
 @command
@@ -163,7 +173,7 @@ def demo(
     ] = None,
     clean: Annotated[bool, typer.Option(help="plant nothing: the control")] = False,
     share: Annotated[float, typer.Option(help="share of the class that is poisoned")] = 0.5,
-    per_class: Annotated[int, typer.Option(help="images of each digit, 10..500")] = 500,
+    per_class: Annotated[int, typer.Option(help="images of each digit, 11..500")] = 500,
     serve: Annotated[bool, typer.Option(help="serve the viewer at the end")] = True,
     port: int = 5006,
     address: str = "localhost",
@@ -172,6 +182,12 @@ def demo(
     """Catch a Clever Hans: plant an artefact in digits, train, explain, analyse, look."""
     from fxrelay.demo.story import Settings, run
 
+    if clean and label is not None:
+        raise ValueError(f"demo: needs --clean or --class; got both, --class {label}. Drop one.")
+    if serve:
+        from fxrelay_viz.serve import free_port
+
+        port = free_port(address, port)  # before minutes of work
     poisoned = None if clean else seed % 10 if label is None else label
     found = run(out, Settings(seed, poisoned, share, per_class))
     if serve:
@@ -179,3 +195,12 @@ def demo(
 
         typer.echo(f"viewer: http://{address}:{port}  (Ctrl+C ends it)")
         serve_viewer(found.ds, found.tree, port=port, address=address, show=show)
+
+
+def _file(out: Path) -> Path:
+    from fxrelay.files import writable_folder
+
+    if out.is_dir():
+        raise ValueError(f"--out: needs the name of a file; got the folder {str(out)!r}.")
+    writable_folder(out.parent, "--out")
+    return out

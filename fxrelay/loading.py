@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def load_model(name: str, weights: str | Path | None = None) -> nn.Module:
     Raises
     ------
     ValueError
-        If the name or the weights do not fit; says what is missing.
+        If the name or the weights do not fit or cannot be read; says what is missing.
     """
     source, _, function = name.partition(":")
     if not function:
@@ -45,9 +46,15 @@ def load_model(name: str, weights: str | Path | None = None) -> nn.Module:
         source = "torchvision.models"
     try:
         make = getattr(importlib.import_module(source), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may raise anything
         raise ValueError(f"model: needs a function that exists; got {name!r} ({error}).") from error
-    model = make()
+    try:
+        model = make()
+    except Exception as error:
+        raise ValueError(
+            f"model: needs {name!r} to be a function that runs without arguments; got "
+            f"{type(error).__name__}: {error}."
+        ) from error
     if not isinstance(model, nn.Module):
         raise ValueError(f"model: needs {name!r} to return a module; got {type(model).__name__}.")
     if weights is not None:
@@ -56,16 +63,28 @@ def load_model(name: str, weights: str | Path | None = None) -> nn.Module:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = _read_weights(path)
     try:
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"model: weights in {str(path)!r} do not fit: {error}") from error
+
+
+def _read_weights(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises whatever it likes
+        plain = not isinstance(error, UnpicklingError)
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = first if plain else "which is no pickle of tensors alone"
+        raise ValueError(
+            f"model: needs a safetensors file or a state dict; got {str(path)!r} ({first}). Write "
+            "one with torch.save(model.state_dict(), ...)."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,9 @@ class ImageFolder:
 
     @classmethod
     def of(cls, folder: str | Path, size: int = 224) -> "ImageFolder":
-        """Find the images of a folder; raise where there are none."""
+        """Find the images of a folder; raise where there are none, or for a size below 1."""
+        if size < 1:
+            raise ValueError(f"data: needs size >= 1; got {size}. The usual one is 224.")
         root = Path(folder)
         names = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
         found = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGES)
@@ -111,13 +132,24 @@ class ImageFolder:
 def read_image(
     path: Path, size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
 ) -> Tensor:
-    """Return an image as float32 (3, size, size), normalised."""
+    """Return an image as float32 (3, size, size), normalised.
+
+    Raises
+    ------
+    OSError
+        If the file is damaged; names it.
+    """
     from PIL import Image
 
-    with Image.open(path) as image:
-        scale = size / min(image.size)
-        shape = [max(size, round(side * scale)) for side in image.size]
-        pixels = np.asarray(image.convert("RGB").resize(shape), dtype=np.float32) / 255
+    try:
+        with Image.open(path) as image:
+            scale = size / min(image.size)
+            shape = [max(size, round(side * scale)) for side in image.size]
+            pixels = np.asarray(image.convert("RGB").resize(shape), dtype=np.float32) / 255
+    except (OSError, SyntaxError, ValueError) as error:
+        raise OSError(
+            f"data: needs images that can be read; got {str(path)!r} ({error}). Mend or remove it."
+        ) from error
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
     middle, spread = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     cropped = pixels[top : top + size, left : left + size]
@@ -138,7 +170,7 @@ def load_data(path: str | Path, size: int = 224) -> tuple[Any, Any]:
         return folder, [str(p.relative_to(path)) for p in folder.files]
     if not path.is_file():
         raise ValueError(f"data: needs a folder of images or a netCDF file; got {str(path)!r}.")
-    with xr.open_dataset(path) as ds:
+    with _opened(path) as ds:
         if schema.INPUT not in ds:
             raise ValueError(
                 f"data: needs the variable '{schema.INPUT}'; got {', '.join(map(str, ds))} in "
@@ -147,3 +179,12 @@ def load_data(path: str | Path, size: int = 224) -> tuple[Any, Any]:
         x = ds[schema.INPUT].values
         ids = ds[schema.SAMPLE].values if schema.SAMPLE in ds.coords else None
         return (x, ds[schema.LABEL].values) if schema.LABEL in ds else x, ids
+
+
+def _opened(path: Path) -> xr.Dataset:
+    try:
+        return xr.open_dataset(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"data: needs a folder of images or a netCDF file; got {str(path)!r}, which is neither."
+        ) from error

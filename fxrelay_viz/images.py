@@ -181,7 +181,7 @@ def parse(query: Mapping[str, str]) -> Look:
 
 def _is_limit(text: str) -> bool:
     try:
-        return 0 < float(text) < np.inf
+        return 1e-100 < float(text) < 1e100
     except ValueError:
         return False
 

@@ -11,7 +11,7 @@ from fxrelay_viz.app import Viewer
 from fxrelay_viz.data import Project
 from fxrelay_viz.images import Pictures
 
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+LOOPBACK: Final = ("localhost", "127.0.0.1")
 PAGE: Final = "html, body { margin: 0; height: 100%; background: #f4f5f8; }"
 
 
@@ -50,12 +50,12 @@ def serve(
     Raises
     ------
     ValueError
-        If the Dataset and the DataTree do not fit together.
+        If the Dataset and the DataTree do not fit together, or for an IPv6 address.
     OSError
         If the port is taken.
     """
     pictures = Pictures(Project(ds, tree), served=True)
-    port = _free_port(address, port)
+    port = free_port(address, port)
     if address not in LOOPBACK and "basic_auth" not in keywords:
         warnings.warn(
             f"serve: {address}:{port} can be opened by other machines without a password. "
@@ -64,7 +64,7 @@ def serve(
         )
     if PAGE not in pn.config.raw_css:
         pn.config.raw_css.append(PAGE)
-    hosts = dict.fromkeys((address, *LOOPBACK[:2]))
+    hosts = dict.fromkeys((address, *LOOPBACK))
     keywords.setdefault("websocket_origin", [f"{host}:{port}" for host in hosts])
     return pn.serve(
         {"/": lambda: Viewer(pictures.project, pictures)},
@@ -77,9 +77,13 @@ def serve(
     )
 
 
-def _free_port(address: str, port: int) -> int:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
+def free_port(address: str, port: int) -> int:
+    """Return `port`, or a free one for 0; raise where nothing can be served there."""
+    if not address or ":" in address:
+        raise ValueError(
+            f"serve: needs a host name or an IPv4 address; got {address!r}. Use 'localhost'."
+        )
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))

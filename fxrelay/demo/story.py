@@ -5,7 +5,8 @@ and the benchmark.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 import xxhash
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import fxrelay
@@ -40,8 +42,8 @@ class Settings:
         The poisoned class; None is the clean control.
     share : float in (0, 1]
         Share of that class that carries the artefact.
-    per_class : int in 10..500
-        Images of each digit.
+    per_class : int in 11..500
+        Images of each digit; the analysis needs 11 of a class.
     epochs : int
         Passes over the training images.
     """
@@ -95,6 +97,21 @@ class Run:
     outcome: Outcome
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: on a network this small more only wait for each other.
+
+    It also makes the result the same whatever the number of cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def run(
     out: str | Path, settings: Settings | None = None, *, progress: bool = True, say: Say = print
 ) -> Run:
@@ -114,8 +131,14 @@ def run(
     Returns
     -------
     Run
+
+    Raises
+    ------
+    ValueError
+        Before work starts, if a setting is out of range.
     """
     settings = settings or Settings()
+    _check(settings)
     folder = writable_folder(Path(out) / settings.name, "demo")
     data = plant(digits(per_class=settings.per_class), settings.label, share=settings.share,
                  seed=settings.seed)  # fmt: skip
@@ -135,6 +158,17 @@ def run(
     for path in written(folder, ds, tree, outcome):
         say(f"wrote {path}")
     return Run(folder, ds, tree, outcome)
+
+
+def _check(settings: Settings) -> None:
+    faults = [
+        (settings.per_class < 11, f"per_class in 11..500; got {settings.per_class}"),
+        (not 0 <= settings.seed < 2**63, f"seed in 0..2**63-1; got {settings.seed}"),
+        (settings.epochs < 1, f"epochs >= 1; got {settings.epochs}"),
+    ]
+    wrong = [text for is_wrong, text in faults if is_wrong]
+    if wrong:
+        raise ValueError(f"demo: needs {'; needs '.join(wrong)}. Change what is named.")
 
 
 def _planted_text(data: Digits, settings: Settings) -> str:
@@ -163,14 +197,31 @@ def trained(file: Path, data: Digits, settings: Settings, progress: bool) -> tup
     if file.is_file():
         model = DigitNet().eval().requires_grad_(False)
         try:
-            model.load_state_dict(load_file(file))
+            model.load_state_dict(_intact(file))
         except Exception:  # whatever the damage, training again mends it
             file.unlink()
         else:
             return model, accuracy(model, x, y)
     model, score = train(data, epochs=settings.epochs, seed=settings.seed, progress=progress)
-    write_atomically(file, lambda p: save_file(model.state_dict(), p))
+    state = model.state_dict()
+    write_atomically(file, lambda p: save_file(state, p, {"digest": _digest(state)}))
     return model, score
+
+
+def _intact(file: Path) -> dict[str, torch.Tensor]:
+    state = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        if (opened.metadata() or {}).get("digest") != _digest(state):
+            raise ValueError(f"demo: {str(file)!r} is not what was written.")
+    return state
+
+
+def _digest(state: dict[str, torch.Tensor]) -> str:
+    hasher = xxhash.xxh3_64()
+    for name in sorted(state):
+        hasher.update(f"{name} {state[name].dtype} {tuple(state[name].shape)}".encode())
+        hasher.update(np.ascontiguousarray(state[name].numpy()).tobytes())
+    return hasher.hexdigest()
 
 
 def analysed(ds: xr.Dataset, folder: Path, progress: bool) -> xr.DataTree:

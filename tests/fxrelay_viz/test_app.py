@@ -206,3 +206,19 @@ def test_serve_refuses_a_taken_port_and_warns_beyond_loopback(data, monkeypatch)
 def test_the_viewer_imports_no_torch():
     code = "import sys, fxrelay_viz.serve, fxrelay_viz.samples; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_link_beyond_the_last_page_shows_the_last_one_on_its_own_scale(viewer: Viewer):
+    viewer.act("open", "digit 3")
+    viewer.state.param.update(page=10**6, shared=True)
+    assert viewer.message == ""
+    assert "169–183 of 183" in viewer.boards["grid"].html
+
+
+@pytest.mark.parametrize("address", ["::1", ""])
+def test_addresses_that_no_browser_could_use_are_refused(data, address):
+    with pytest.raises(ValueError, match="serve") as caught:
+        fxrelay_viz.serve(*data, address=address, start=False)
+    assert str(caught.value) == (
+        f"serve: needs a host name or an IPv4 address; got {address!r}. Use 'localhost'."
+    )

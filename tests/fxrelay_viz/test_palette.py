@@ -37,3 +37,8 @@ def test_numbers_are_on_one_scale_and_gaps_are_grey():
 def test_many_integers_are_numbers_and_booleans_are_categories():
     assert colouring(np.arange(1000)).limits == (0.0, 999.0)
     assert colouring(np.array([True, False])).labels == ("False", "True")
+
+
+def test_text_with_gaps_and_mixed_values_are_categories():
+    chosen = colouring(np.array(["a", None, 3, np.nan], object))
+    assert chosen.labels == ("3", "None", "a", "nan")

@@ -117,6 +117,14 @@ def test_json_round_trip(recipe):
         (json.dumps({"version": 1, "steps": [[{}, "box", [], []]]}), "needs steps"),
         ('{"version": 1, "steps": [["add", "lasso", ["a", 0, 1], [[1, NaN]]]]}', "needs steps"),
         ('{"version": 1, "steps": 3}', "needs JSON"),
+        (json.dumps({"version": 1, "steps": [["add", "lasso", ["a", 0, 1], [[10**400, 0]]]]}),
+         "needs steps"),
+        (json.dumps({"version": 1, "steps": [["add", "lasso", ["a", 0, 1], [[1e308, 0]]]]}),
+         "needs steps"),
+        (json.dumps({"version": 1, "steps": [["add", "lasso", ["a", 0.0, 1], [[1, 0]]]]}),
+         "needs steps"),
+        (json.dumps({"version": 1, "steps": [["add", "lasso", [{}, 0, 1], [[1, 0]]]]}),
+         "needs steps"),
     ],
 )  # fmt: skip
 def test_bad_json(text: str, message: str):

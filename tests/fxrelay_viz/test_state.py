@@ -63,6 +63,8 @@ def test_the_default_state_needs_no_link():
                "selection": '{"version":1,"steps":[]}'}), "needs values in range"),
         (link({"version": 1, "state": {"cmap": "<script>"},
                "selection": '{"version":1,"steps":[]}'}), "needs values in range"),
+        (link({"version": 1, "state": {"k": [1]}, "selection": '{"version":1,"steps":[]}'}),
+         r"link: needs values in range; got k=\[1\], neither a number of clusters nor ''\."),
     ],
 )  # fmt: skip
 def test_bad_links(text: str, message: str):
