@@ -86,6 +86,8 @@ def attribute(
         For NaN or wrongly shaped inputs, labels out of range, or a model in train mode, before any
         work starts.
     """
+    if batch_size < 1:
+        raise ValueError(f"attribute: needs batch_size >= 1; got {batch_size}.")
     x = torch.as_tensor(x)
     program = explainer(model, composite, example=x[:2], record=record, sinks=sinks, output=output)
     shape = output_shape(program.model, x)

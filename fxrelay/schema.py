@@ -102,7 +102,10 @@ def describe(ds: xr.Dataset) -> xr.Dataset:
             long_name, units = f"relevance absorbed by {name.removeprefix(SINK)}", "output units"
         else:
             continue
-        out[name].attrs = {"long_name": long_name, "units": units} | out[name].attrs
+        known_attrs = {"long_name": long_name, "units": units}
+        if out[name].dtype.kind in "mM":
+            del known_attrs["units"]  # files keep the unit of a date there
+        out[name].attrs = known_attrs | out[name].attrs
     return out
 
 
@@ -189,7 +192,7 @@ def _finite(ds: xr.Dataset) -> list[str]:
     if RELEVANCE not in ds.data_vars or ds[RELEVANCE].chunks is not None:
         return []  # a lazy Dataset was checked when its shards were written
     relevance = ds[RELEVANCE]
-    if relevance.dtype.kind != "f" or relevance.dims[:1] != (SAMPLE,):
+    if relevance.dtype.kind != "f" or relevance.dims[:1] != (SAMPLE,) or not relevance.size:
         return []
     bad = ~np.isfinite(relevance.values).reshape(relevance.sizes[SAMPLE], -1).all(axis=1)
     if not bad.any():

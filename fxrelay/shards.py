@@ -222,7 +222,7 @@ def _manifest(
 
 def _require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
     file = folder / MANIFEST
-    if not file.is_file():
+    if not file.is_file() or not any(folder.glob("shard-*.nc")):
         return
     try:
         old = json.loads(file.read_text())

@@ -254,3 +254,8 @@ def test_model_that_writes_its_buffers_is_put_back():
     ):
         fxrelay.trace(model)
     assert not model.seen.any()
+
+
+def test_batch_size():
+    with raises(ValueError, "attribute: needs batch_size >= 1; got 0."):
+        attribute(batch_size=0)

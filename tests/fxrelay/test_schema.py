@@ -121,3 +121,12 @@ def test_files_are_readable_by_whom_the_umask_allows(tmp_path):
     path = write_atomically(tmp_path / "a.txt", lambda p: p.write_text("x"))
     (tmp_path / "plain.txt").write_text("x")
     assert path.stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
+
+
+def test_dates_as_ids_can_be_written(tmp_path):
+    ds = good().assign_coords(sample=np.array(["2026-01-01", "2026-01-02", "2026-01-03"], "M8[ns]"))
+    assert write_netcdf(schema.describe(ds), tmp_path / "a.nc").is_file()
+
+
+def test_dataset_without_samples_is_no_fault():
+    assert schema.validate(good().isel(sample=slice(0))).sizes["sample"] == 0

@@ -224,3 +224,11 @@ def test_targets_are_not_trusted_where_they_are_transformed(tmp_path):
         build("plain"), Shifted(), tmp_path, composite="epsilon_plus", progress=False
     )
     assert ds.target.values.tolist() == ds.label.values.tolist() == [1, 2, 3]
+
+
+def test_call_that_failed_before_the_first_shard_claims_no_folder(tmp_path):
+    x = inputs(10)
+    x[0] = float("nan")
+    with pytest.raises(ValueError, match="needs finite inputs"):
+        explain(tmp_path, x)
+    assert explain(tmp_path, composite="epsilon_alpha2_beta1").sizes["sample"] == 10
