@@ -9,7 +9,6 @@ Each seed poisons another class; each control plants nothing. A second call reus
 
 import argparse
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,12 @@ from fxrelay.demo.story import Settings, run
 
 def once(out: Path, settings: Settings, *, progress: bool = True) -> dict[str, Any]:
     """One run of the demo as a row of results."""
-    start = time.perf_counter()
     result = run(out, settings, progress=progress, say=lambda line: None)
     ranking = result.tree["ranking"].dataset
     found = asdict(result.outcome)
     return asdict(settings) | found | {
         "runner_up": float(ranking["suspicion"][1]),
         "caught": caught(settings, found),
-        "seconds": time.perf_counter() - start,
     }  # fmt: skip
 
 
