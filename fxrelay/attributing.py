@@ -13,7 +13,7 @@ from fxrelay import schema
 from fxrelay.annotating import annotate
 from fxrelay.canonizing import canonize
 from fxrelay.composites import Composite, composite_of
-from fxrelay.inputs import output_shape, require_finite
+from fxrelay.inputs import computed_with, output_shape, require_finite
 from fxrelay.provenance import provenance
 from fxrelay.relaying import Relay, relay, require_in_boxes
 from fxrelay.targets import Target, from_output, needs_output, seeds, target_indices
@@ -133,7 +133,7 @@ def explainer(
         )
     chosen = composite_of(composite)
     if example is not None and isinstance(model, nn.Module):
-        example = example.to(_place(model, example))
+        example = example.to(computed_with(model, example))
     graph = annotate(canonize(trace(model, example, output=output)), chosen)
     name = type(model).__name__ if isinstance(model, nn.Module) else "ExportedProgram"
     graph.meta |= {schema.MODEL: name, schema.COMPOSITE: str(chosen)}
@@ -148,7 +148,7 @@ def _batch(
     shape: Sequence[int],
     chunk: int | None,
 ) -> dict[str, np.ndarray]:
-    x = x.detach().to(_place(program.graph, x))
+    x = x.detach().to(computed_with(program.graph, x))
     with torch.no_grad():
         output = program.model(x) if indices is None else x.new_empty((len(x), *shape[1:]))
         if callable(target):
@@ -180,12 +180,6 @@ def _run(program: Relay, x: Tensor, seed: Tensor, several: bool, chunk: int | No
         for group in ("relevance", "recorded", "sinks")
     }  # fmt: skip
     return parts[0] | joined
-
-
-def _place(module: nn.Module, x: Tensor) -> Tensor:
-    """Return a tensor with the type and device that the module computes with."""
-    held = (t for t in module.state_dict().values() if t.is_floating_point())
-    return next(held, x if x.is_floating_point() else torch.empty(0))
 
 
 @dataclass(frozen=True)

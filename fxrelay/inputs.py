@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensorMode
 
 from fxrelay.errors import located
@@ -36,6 +36,12 @@ class ShapeMismatch(ValueError):
     """An input does not fit the model."""
 
 
+def computed_with(module: nn.Module, x: Tensor) -> Tensor:
+    """Return a tensor with the type and device that the module computes `x` with."""
+    held = (t for t in module.state_dict().values() if t.is_floating_point())
+    return next(held, x if x.is_floating_point() else torch.empty(0))
+
+
 def output_shape(graph: fx.GraphModule, x: Tensor) -> Sequence[int]:
     """Return the shape of the model's output for `x`, computed without running it.
 
@@ -49,11 +55,9 @@ def output_shape(graph: fx.GraphModule, x: Tensor) -> Sequence[int]:
             f"attribute: needs x of shape (sample, ...) with samples; got {tuple(x.shape)}. "
             "Add a batch axis with x[None]."
         )
-    held = next((t for t in graph.state_dict().values() if t.is_floating_point()), None)
-    dtype = held.dtype if held is not None else x.dtype
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode, torch.no_grad():
-        fake = torch.empty(x.shape, dtype=dtype, device=held.device if held is not None else "cpu")
+    like = computed_with(graph, x)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        fake = torch.empty(x.shape, dtype=like.dtype, device=like.device)
         try:
             out = _Checker(graph).run(fake)
         except ShapeMismatch as error:

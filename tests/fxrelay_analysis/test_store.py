@@ -11,18 +11,6 @@ from fxrelay_analysis import store as store_module
 from tests.fxrelay_analysis.toys import counted, mixed, named, tree
 
 
-@pytest.fixture
-def data() -> xr.DataArray:
-    values = np.arange(6.0).reshape(3, 2)
-    return xr.DataArray(values, {"sample": [7, 8, 9]}, ("sample", "y"), "v")
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    counted.calls = 0
-    return Store(tmp_path)
-
-
 @pytest.mark.parametrize("stage", [counted, mixed, tree, named])
 def test_a_hit_is_identical_to_a_fresh_result(store, data, stage):
     fresh = stage(data)

@@ -17,18 +17,6 @@ from fxrelay_analysis import store as store_module
 from tests.fxrelay_analysis.toys import counted, mixed, odd
 
 
-@pytest.fixture
-def data() -> xr.DataArray:
-    values = np.arange(6.0).reshape(3, 2)
-    return xr.DataArray(values, {"sample": [7, 8, 9]}, ("sample", "y"), "v")
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    counted.calls = 0
-    return Store(tmp_path)
-
-
 def _files(store):
     return sorted(store.path.rglob("*.nc"))
 
