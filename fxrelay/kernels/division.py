@@ -1,0 +1,66 @@
+"""Quotients and sinks: what every rule that divides relevance calls."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = False) -> Tensor:
+    """Move `d` away from zero; zero counts as positive.
+
+    ``d + epsilon * sign(d)``, with `clip` ``sign(d) * max(|d|, epsilon)``; with `norm_scale`
+    epsilon is first multiplied by the root mean square of `d` per sample. With epsilon 0 only a
+    denominator of exactly 0 moves, to 1: there all contributions cancel.
+    """
+    if not epsilon:
+        return torch.where(d == 0, 1.0, d)
+    scale: Any = epsilon
+    if norm_scale:
+        axes = tuple(range(1, d.dim()))
+        scale = epsilon * (d.square().mean(axes, keepdim=True).sqrt() if axes else d.abs())
+    if clip:
+        return torch.where(d >= 0, d.clamp(min=scale), d.clamp(max=-scale))
+    return torch.where(d >= 0, d + scale, d - scale)
+
+
+def where_positive(r: Tensor, z: Tensor) -> Tensor:
+    """Keep relevance where the output is positive or zero."""
+    return torch.where(z >= 0, r, 0.0)
+
+
+def where_negative(r: Tensor, z: Tensor) -> Tensor:
+    """Keep relevance where the output is negative."""
+    return torch.where(z < 0, r, 0.0)
+
+
+def per_sample(r: Tensor) -> Tensor:
+    """Sum over all but the first axis: shape (batch,)."""
+    return r.flatten(1).sum(1) if r.dim() > 1 else r
+
+
+def sum_to(r: Tensor, x: Tensor) -> Tensor:
+    """Sum over the axes along which `x` was broadcast to the shape of `r`."""
+    return r if r.shape == x.shape else r.sum_to_size(x.shape)
+
+
+def absorbed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
+    """Return what the stabilizer keeps where there was something to divide among, (batch,)."""
+    return per_sample(torch.where(d != 0, s * (st - d), 0.0))
+
+
+def undistributed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
+    """Return relevance at outputs without a contribution to divide it among, (batch,)."""
+    return per_sample(torch.where(d == 0, s * st, 0.0))
+
+
+def ones_of(x: Tensor) -> Tensor:
+    """Ones in the shape of one sample: their outputs are the same for the whole batch."""
+    return torch.ones_like(x[:1])
+
+
+def bound_of(value: Tensor, x: Tensor) -> Tensor:
+    """Broadcast a bound to one sample of `x`; its axes start at the channel."""
+    missing = x.dim() - 1 - value.dim()
+    value = value.to(x).reshape(*value.shape, *[1] * missing)
+    return value.expand(x.shape[1:]).unsqueeze(0)
