@@ -4,13 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
 from fxrelay.site import Site
-from fxrelay.spellings import ACTIVATIONS
 
 Results = Sequence[Proxy | None]
+
+
+def pulled(site: Site, r: Any) -> Results:
+    """Whatever torch differentiates: by the name of the function."""
+    name = fx.node._get_qualified_name(site.target)
+    wrt = _places(site)
+    out: Any = site.call(kernels.pullback, name, wrt, r, *site.args, **site.kwargs)
+    return (out,) if len(wrt) == 1 else tuple(out[i] for i in range(len(wrt)))
+
+
+def _places(site: Site) -> list[int]:
+    return [i for i, arg in enumerate(site.node.args) if arg in site.carriers]
 
 
 def of_linear(site: Site, r: Proxy) -> Results:
@@ -22,12 +34,6 @@ def of_linear(site: Site, r: Proxy) -> Results:
 def relu(site: Site, r: Proxy) -> Results:
     """Relevance where ReLU is open."""
     return (site.call(kernels.relu_adjoint, r, site.output),)
-
-
-def activation(site: Site, r: Proxy) -> Results:
-    """Relevance times the activation's derivative."""
-    name = f"torch.nn.functional.{ACTIVATIONS[site.target]}"
-    return (site.call(kernels.pullback, name, r, *site.args, **site.kwargs),)
 
 
 def max_pool(site: Site, r: Mapping[int, Proxy]) -> Results:
@@ -61,6 +67,57 @@ def scale(site: Site, r: Any) -> Results:
     return (site.call(kernels.sum_to, product, site.inputs[0]),)
 
 
+def product(site: Site, r: Any) -> Results:
+    """Relevance times the other factor."""
+    a, b = site.inputs
+    return site.fitted(r * b, 0), site.fitted(r * a, 1)
+
+
+def quotient(site: Site, r: Any) -> Results:
+    """Gradient of a / b."""
+    operands: Any = site.inputs
+    a, b = operands
+    return site.fitted(r / b, 0), site.fitted(-r * a / (b * b), 1)
+
+
+def matmul(site: Site, r: Any) -> Results:
+    """Transposes of a matrix product in its signals."""
+    both = kernels.matmul_left, kernels.matmul_right
+    return tuple(site.call(both[i], r, *site.args[:2]) for i in _places(site))
+
+
+def einsum(site: Site, r: Any) -> Results:
+    """Transposes of a sum of products in its signals."""
+    operands = site.args[1:]
+    return tuple(
+        site.call(kernels.einsum_adjoint, i - 1, r, site.args[0], *operands) for i in _places(site)
+    )
+
+
+def winner(site: Site, r: Any) -> Results:
+    """Relevance to the larger or smaller of two; halves where they are equal."""
+    a, b = site.args[:2]
+    return tuple(
+        site.fitted(site.call(kernels.won, r, x, a, b, site.output), i)
+        for i, x in enumerate(site.inputs)
+    )
+
+
+def choose(site: Site, r: Any) -> Results:
+    """Relevance to the value that was chosen; what sits on numbers is a sink."""
+    condition, *values = site.args
+    amounts = [
+        site.call(torch.where, condition, r, 0.0), site.call(torch.where, condition, 0.0, r)
+    ]  # fmt: skip
+    shaped: list[Proxy] = []
+    for value, amount in zip(values, amounts, strict=True):
+        if isinstance(value, Proxy):
+            shaped.append(site.fitted(amount, len(shaped)))
+        elif site.program.sinks_wanted:
+            site.book(f"{site.name}.constant", amount)
+    return shaped
+
+
 def cat(site: Site, r: Proxy) -> Results:
     """To each part its slice."""
     parts: Any = site.call(kernels.cat_adjoint, r, list(site.args[0]), site.args[1])
@@ -76,6 +133,11 @@ def stack(site: Site, r: Proxy) -> Results:
 def split(site: Site, r: Mapping[int, Proxy]) -> Results:
     """Join the parts again; a part that nobody used has no relevance."""
     return (site.call(kernels.gathered, list(r), list(r.values()), site.output, site.args[2]),)
+
+
+def unbind(site: Site, r: Mapping[int, Proxy]) -> Results:
+    """Stack the parts again; a part that nobody used has no relevance."""
+    return (site.call(kernels.regathered, list(r), list(r.values()), site.output, site.args[1]),)
 
 
 def getitem(site: Site, r: Proxy) -> Results:
@@ -104,12 +166,36 @@ def expand(site: Site, r: Proxy) -> Results:
     return (site.call(kernels.sum_to, r, site.inputs[0]),)
 
 
+def cast(site: Site, r: Proxy) -> Results:
+    """Cast back."""
+    return (site.call(torch.Tensor.to, r, site.inputs[0]),)
+
+
 def pad(site: Site, r: Proxy) -> Results:
     """Crop, or add up what was copied; what sits on padded constants is a sink."""
     widths, mode = site.args[1:3]
     if mode == "constant" and site.program.sinks_wanted:
         site.book(f"{site.name}.padding", site.call(kernels.on_padding, r, widths))
     return (site.call(kernels.pad_adjoint, r, site.inputs[0], widths, mode),)
+
+
+def pad_even(site: Site, r: Proxy) -> Results:
+    """Crop; what sits on padded zeros is a sink."""
+    if site.program.sinks_wanted:
+        site.book(f"{site.name}.padding", site.call(kernels.beyond, r, site.inputs[0]))
+    return pulled(site, r)
+
+
+def to_windows(site: Site, r: Proxy) -> Results:
+    """Join the windows again; what sits on padded zeros is a sink."""
+    if site.program.sinks_wanted:
+        site.book(f"{site.name}.padding", site.call(kernels.on_window_padding, r, *site.args))
+    return pulled(site, r)
+
+
+def per_token(site: Site, r: Proxy) -> Results:
+    """Sum over the features that were looked up."""
+    return (site.call(torch.sum, r, -1),)
 
 
 def unknown(site: Site, r: Any) -> Results:

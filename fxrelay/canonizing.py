@@ -7,10 +7,12 @@ from torch import fx
 from torch.fx import Proxy
 
 from fxrelay.annotating import copied
-from fxrelay.meta import PATH, REWRITES
+from fxrelay.meta import PATH, REWRITES, SIZE
 from fxrelay.passes import drop_dead_calls
 from fxrelay.rewrites import REWRITES as TABLE
 from fxrelay.rewrites import Rewrite
+from fxrelay.roles import carries_signal, is_silent, is_size, word
+from fxrelay.text import unique
 
 Log = tuple[tuple[str, str], ...]
 
@@ -50,6 +52,7 @@ def _step(graph: fx.Graph, rewrites: Sequence[Rewrite]) -> tuple[str, str] | Non
 
 def _replace(graph: fx.Graph, node: fx.Node, rewrite: Rewrite) -> bool:
     tracer = fx.proxy.GraphAppendingTracer(graph)
+    before = node.prev
 
     def wrap(value: Any) -> Any:
         return Proxy(value, tracer) if isinstance(value, fx.Node) else value
@@ -59,6 +62,7 @@ def _replace(graph: fx.Graph, node: fx.Node, rewrite: Rewrite) -> bool:
     if new is None:
         return False
     name = _inherit(node, new.node)
+    _locate(before, node, new.node)
     node.replace_all_uses_with(new.node)
     drop_dead_calls(graph)
     if name:
@@ -75,3 +79,21 @@ def _inherit(old: fx.Node, new: fx.Node) -> str | None:
     heir = source if isinstance(source, fx.Node) and folded else old
     new.meta, new.stack_trace = dict(heir.meta), heir.stack_trace
     return heir.name
+
+
+def _locate(before: fx.Node, old: fx.Node, new: fx.Node) -> None:
+    """Give the signals on the way to a new node paths of their own below the old node's."""
+    taken = {str(n.meta[PATH]) for n in old.graph.nodes if PATH in n.meta}
+    node = before.next
+    while node is not old:
+        if is_size(node):
+            node.meta[SIZE] = True
+        elif PATH not in node.meta and not is_silent(node) and _has_signal(node):
+            node.meta[PATH] = unique(f"{old.meta[PATH]}.{word(node)}", taken)
+            node.stack_trace = old.stack_trace
+            node._rename(str(node.meta[PATH]).replace(".", "_"))
+        node = node.next
+
+
+def _has_signal(node: fx.Node) -> bool:
+    return any(map(carries_signal, node.all_input_nodes))

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
@@ -91,3 +92,98 @@ def mean(site: Site) -> Linear:
         return whole / site.call(kernels.count, x, dim)
 
     return Linear(lambda x, w: site.call(kernels.average, x, dim, keepdim), pull)
+
+
+def matmul(site: Site) -> Linear:
+    """Matrix product of the signal with a constant on either side."""
+    left = site.args[0] is site.inputs[0]
+    pull = kernels.matmul_left if left else kernels.matmul_right
+
+    def placed(x: Any, w: Any) -> tuple[Any, Any]:
+        return (x, w) if left else (w, x)
+
+    return Linear(
+        lambda x, w: site.call(torch.matmul, *placed(x, w)),
+        lambda s, w, x: site.call(pull, s, *placed(x, w)),
+        site.args[1] if left else site.args[0],
+    )
+
+
+def einsum(site: Site) -> Linear:
+    """Sum of products of the signal with a constant, or sum of parts of the signal alone."""
+    equation, *operands = site.args
+    at = next(i for i, operand in enumerate(operands) if operand is site.inputs[0])
+    others = [operand for i, operand in enumerate(operands) if i != at]
+
+    def placed(x: Any, w: Any) -> list[Any]:
+        if not others:
+            return [x]
+        return [x, w] if at == 0 else [w, x]
+
+    return Linear(
+        lambda x, w: site.call(torch.einsum, equation, *placed(x, w)),
+        lambda s, w, x: site.call(kernels.einsum_adjoint, at, s, equation, *placed(x, w)),
+        others[0] if others else None,
+    )
+
+
+def pulled(site: Site) -> Linear:
+    """Operator without parameters whose transpose torch knows."""
+    options = site.args[1:]
+    name = fx.node._get_qualified_name(site.target)
+    return Linear(
+        lambda x, w: site.call(site.target, x, *options),
+        lambda s, w, x: site.call(kernels.pullback, name, [0], s, x, *options),
+    )
+
+
+def layer_norm(site: Site) -> Linear:
+    """Layer norm with its spread held constant: centre, then one weight an element."""
+    shape, scale, shift, eps = site.args[1:5]
+    weight: Any = site.call(kernels.layer_scale, site.args[0], shape, eps)
+    return _centred(site, kernels.layer_centred, shape, weight, scale, shift)
+
+
+def rms_norm(site: Site) -> Linear:
+    """Root mean square norm with its size held constant: one weight an element."""
+    shape, scale, eps = site.args[1:4]
+    weight: Any = site.call(kernels.mean_square_scale, site.args[0], shape, eps)
+    weight = weight if scale is None else weight * scale
+    return Linear(_product, lambda s, w, x: _product(s, w), weight, None, 1)
+
+
+def _product(x: Any, w: Any) -> Any:
+    return x * w
+
+
+def group_norm(site: Site) -> Linear:
+    """Group norm with its spread held constant: centre, then one weight a channel."""
+    groups, scale, shift, eps = site.args[1:5]
+    return _by_channel(site, groups, scale, shift, eps)
+
+
+def instance_norm(site: Site) -> Linear:
+    """Instance norm with its spread held constant: each channel is a group."""
+    scale, shift, eps = site.args[1:4]
+    return _by_channel(site, 0, scale, shift, eps)
+
+
+def _by_channel(site: Site, groups: Any, scale: Any, shift: Any, eps: float) -> Linear:
+    x = site.args[0]
+    weight: Any = site.call(kernels.group_scale, x, groups, eps)
+    scale, shift = (
+        None if p is None else site.call(kernels.as_channels, p, x) for p in (scale, shift)
+    )
+    return _centred(site, kernels.group_centred, groups, weight, scale, shift)
+
+
+def _centred(
+    site: Site, centre: Any, axes: Any, weight: Any, scale: Any, shift: Proxy | None
+) -> Linear:
+    """Centring is its own transpose: ``pull(s) = centre(s w)``."""
+    return Linear(
+        lambda x, w: _product(site.call(centre, x, axes), w),
+        lambda s, w, x: site.call(centre, _product(s, w), axes),
+        weight if scale is None else weight * scale,
+        shift,
+    )

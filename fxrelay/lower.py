@@ -5,7 +5,6 @@ size (integers read from shapes), and only signals carry relevance.
 """
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +14,11 @@ from torch.utils import _pytree as pytree
 from fxrelay.constants import Constants, reads_size
 from fxrelay.errors import listed, located
 from fxrelay.meta import PATH, SIZE
-from fxrelay.spellings import SPELLINGS
+from fxrelay.roles import computes_size, is_silent
+from fxrelay.roles import word as _word
+from fxrelay.shapes import shapes_in
+from fxrelay.spellings import SHAPED, spelling_of
+from fxrelay.text import unique
 
 #: calls that check something and compute nothing
 CHECKS = frozenset({
@@ -33,11 +36,20 @@ IN_PLACE = frozenset({operator.iadd, operator.isub, operator.imul, operator.itru
 
 
 class LoweringTracer(fx.proxy.GraphAppendingTracer):
-    """Appends canonical calls to a graph and knows the shapes of constants in it."""
+    """Appends canonical calls to a graph; knows its signals, and the shapes of its constants."""
 
     def __init__(self, graph: fx.Graph, root: nn.Module) -> None:
         super().__init__(graph)
         self.constants = Constants(root)
+        self.signals: set[fx.Node] = set()
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """Append a node; it is a signal if it computes with one."""
+        node = super().create_node(*args, **kwargs)
+        silent = reads_size(node) or is_silent(node)
+        if not silent and any(n in self.signals for n in node.all_input_nodes):
+            self.signals.add(node)
+        return node
 
     def shape_of(self, node: fx.Node) -> tuple[int, ...]:
         """Shape of a constant tensor, such as a weight."""
@@ -83,12 +95,13 @@ class Memory:
 class Lowering:
     """One pass over a captured graph."""
 
-    def __init__(self, captured: fx.GraphModule) -> None:
-        self.captured = captured
+    def __init__(self, captured: fx.GraphModule, example: Any = None) -> None:
+        self.captured, self.example = captured, example
+        self.shapes: dict[fx.Node, tuple[int, ...]] | None = None
         self.graph = fx.Graph(owning_module=captured)
         self.tracer = LoweringTracer(self.graph, captured)
         self.env: dict[fx.Node, Any] = {}
-        self.signals: set[fx.Node] = set()
+        self.signals = self.tracer.signals
         self.paths: set[str] = set()
         self.faults: list[str] = []
         self.final = _final_calls(captured.graph)
@@ -152,10 +165,22 @@ class Lowering:
         if not carries and _is_in_place(node) and self._is_tensor(args):
             fresh = self.tracer.create_proxy("call_function", torch.clone, (args[0],), {})
             return self._copy(node, (fresh, *args[1:]), kwargs)
-        if reads_size(node) or not carries or node.target is operator.getitem:
+        if _picks_known(node, args):
+            return args[0][args[1]]
+        if reads_size(node) or not carries or is_silent(node):
             return self._copy(node, args, kwargs)
-        lower = SPELLINGS.get(node.target)
-        return lower(*args, **kwargs) if lower else self._copy(node, args, kwargs)
+        lower = spelling_of(_spelled(node))
+        if lower is None:
+            return self._copy(node, args, kwargs)
+        args = args[:1] if node.target is getattr else args
+        shape = {"shape": self._shape(node.args[0])} if node.target in SHAPED else {}
+        return lower(*args, **kwargs, **shape)
+
+    def _shape(self, node: Any) -> tuple[int, ...] | None:
+        """Shape that the example gives a captured node; None without an example."""
+        if self.shapes is None and self.example is not None:
+            self.shapes = shapes_in(self.captured, self.example)
+        return None if self.shapes is None else self.shapes.get(node)
 
     def _copy(self, node: fx.Node, args: Any, kwargs: Any) -> fx.Proxy:
         if node.op == "call_module" and node.target == "_guards_fn":
@@ -178,23 +203,22 @@ class Lowering:
                 node.meta[PATH] = node.name
             elif reads_size(node):
                 node.meta[SIZE] = True
-            elif any(n in self.signals for n in node.all_input_nodes):
-                self.signals.add(node)
+            elif node in self.signals:
                 node.meta[PATH] = self._path(source, node, last=i == len(created) - 1)
-            elif node.op == "call_function" and any(n.meta.get(SIZE) for n in node.all_input_nodes):
+            elif computes_size(node):
                 node.meta[SIZE] = True
 
     def _path(self, source: fx.Node, node: fx.Node, last: bool) -> str:
         if node.op == "call_module":
-            return _unique(str(node.target), self.paths)
+            return unique(str(node.target), self.paths)
         scope, kind = module_of(source)
         own = _word(node)
         of_torch = kind is not None and kind.__module__.startswith("torch.")
         whole = last and of_torch and source in self.final
         path = scope if whole and scope else ".".join(filter(None, (scope, own)))
-        unique = _unique(path, self.paths)
-        node._rename(unique.replace(".", "_"))
-        return unique
+        own_path = unique(path, self.paths)
+        node._rename(own_path.replace(".", "_"))
+        return own_path
 
     def _output(self, pick: str | int | None) -> None:
         lookup: Any = self.env.__getitem__
@@ -242,15 +266,6 @@ def _picked(value: Any, pick: str | int) -> Any:
     return value[pick]
 
 
-def _unique(path: str, taken: set[str]) -> str:
-    name, i = path, 0
-    while name in taken:
-        i += 1
-        name = f"{path}_{i}"
-    taken.add(name)
-    return name
-
-
 def _views(node: fx.Node) -> bool:
     """Whether the result may be, or lie in, the memory of the first argument."""
     if node.target is getattr:
@@ -258,9 +273,16 @@ def _views(node: fx.Node) -> bool:
     return _word(node) in VIEWS
 
 
-def _word(node: fx.Node) -> str:
-    target: Callable[..., Any] | str = node.target
-    return str(target if isinstance(target, str) else target.__name__).strip("_").split(".")[0]
+def _spelled(node: fx.Node) -> Any:
+    """Return what a call is looked up by: an attribute such as ``x.T`` by its name."""
+    return node.args[1] if node.target is getattr else node.target
+
+
+def _picks_known(node: fx.Node, args: Any) -> bool:
+    """Whether the node picks from a tuple that a spelling has returned."""
+    if node.target is operator.getitem:
+        return isinstance(args[0], tuple | list)
+    return False
 
 
 def _is_in_place(node: fx.Node) -> bool:

@@ -70,13 +70,13 @@ class Program:
         node = next(n for n, proxy in self.env.items() if proxy.node is weight.node)
         return tuple(self._model_constants.value(node).shape)
 
-    def give(self, node: Any, amount: Any) -> None:
+    def give(self, node: Any, amount: Any, batch_axis: int) -> None:
         """Add relevance to a node; to a constant means to its sink; parts of a tuple stay apart."""
         if amount is None:
             return
         if not carries_signal(node):
             if self.sinks_wanted:
-                self.book(first_parameter(node), self.call(kernels.per_sample, amount))
+                self.book(first_parameter(node), amount, batch_axis)
             return
         known = self.relevance.get(node)
         total = amount if known is None else known + amount
@@ -89,10 +89,12 @@ class Program:
         parts = self.relevance.setdefault(node, {})
         parts[part] = amount if part not in parts else parts[part] + amount
 
-    def book(self, sink: str, amount: Proxy) -> None:
-        """Add to a sink; `amount` has shape (batch,)."""
+    def book(self, sink: str, amount: Proxy, batch_axis: int) -> None:
+        """Add what `amount` sums to, sample by sample, to a sink."""
+        where = (batch_axis,) if batch_axis else ()
+        total = self.call(kernels.per_sample, amount, self.seed, *where)
         known = self.sinks.get(sink)
-        self.sinks[sink] = amount if known is None else known + amount
+        self.sinks[sink] = total if known is None else known + total
 
     def root(self) -> nn.Module:
         """Return a module that holds what the program refers to."""

@@ -151,6 +151,7 @@ def explained(graph: fx.Graph) -> Any:
 def _walk(program: Program, reference: bool) -> None:
     graph = program.model.graph
     nonnegative, positive = facts.nonnegative(graph), facts.only_positive(graph)
+    batch_axes = facts.batch_axes(graph)
     program.relevance[explained(graph)] = program.seed
     for node in reversed(facts.signal_calls(graph)):
         relevance = program.relevance.get(node)
@@ -162,8 +163,9 @@ def _walk(program: Program, reference: bool) -> None:
         site = _site(program, node)
         site.nonnegative = node.args[0] in nonnegative
         site.positive = node in positive
+        site.batch_axis = batch_axes[node]
         for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
-            program.give(operand, amount)
+            program.give(operand, amount, site.batch_axis)
 
 
 def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:
@@ -177,9 +179,7 @@ def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:
 
 def _site(program: Program, node: fx.Node) -> Site:
     operator = operator_of(node)
-    carriers: list[Any] = [n for n in operator.operands(node.args) if isinstance(n, fx.Node)]
-    if operator.name == "scale":
-        carriers = [n for n in node.args[:2] if facts.carries_signal(n)]
+    carriers = operator.operands(node)
     return Site(
         node,
         operator,

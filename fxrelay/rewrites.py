@@ -16,6 +16,7 @@ from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
+from fxrelay.expansions import expand_attention
 from fxrelay.facts import carries_signal, rank
 
 
@@ -115,4 +116,5 @@ REWRITES: Final[tuple[Rewrite, ...]] = (
     Rewrite("fold_batch_norm_into_linear", fold_batch_norm_into_linear),
     Rewrite("fold_batch_norm_into_next_linear", fold_batch_norm_into_next_linear),
     Rewrite("drop_whole_slice", drop_whole_slice),
+    Rewrite("expand_attention", expand_attention),
 )

@@ -78,7 +78,7 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
     weights = Evaluate(site, op.weight, _weight_basis(site, op.weight))
     products = [(op.apply(inputs(p.input), weights(p.weight)), p.shares) for p in plan.forwards]
     quotients = [
-        _quotient(site, rule, share, _denominator(site, op, rule, plan, j, products), relevance)
+        quotient(site, rule, share, _denominator(site, op, rule, plan, j, products), relevance)
         for j, share in enumerate(plan.shares)
     ]
     pulled = [
@@ -108,7 +108,8 @@ def _denominator(
     return _sum(parts) if parts else site.call(torch.zeros_like, site.output)
 
 
-def _quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Any) -> Any:
+def quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Any) -> Any:
+    """Write ``relevance / st(d)`` as a share of the rule takes it; what is kept is booked."""
     stable = rule.stabilizer
     options = [stable.epsilon, stable.clip, stable.norm_scale]
     while options and options[-1] is False:
@@ -126,7 +127,7 @@ def _book(site: Site, rule: Rule, share: Share, s: Any, d: Any, st: Proxy) -> No
     bias = site.linear().bias if site.operator.linear else None
     if bias is not None and rule.bias == "absorb" and share.bias:
         kept = Evaluate(site, bias, _weight_basis(site, bias))(share.bias)
-        site.book(f"{site.name}.bias", site.call(kernels.per_sample, s * kept))
+        site.book(f"{site.name}.bias", s * kept)
     whole = site.call(torch.broadcast_to, d, s.shape)
     site.book("stabilizer", site.call(kernels.absorbed, s, whole, st))
     site.book("undistributed", site.call(kernels.undistributed, s, whole, st))
@@ -184,7 +185,7 @@ def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
     given: list[list[Any]] = [[] for _ in operands]
     for share in rule.shares:
         parts = [_contribution(site, share, x, w) for x, w in zip(operands, signs, strict=True)]
-        s = _quotient(site, rule, share, _sum(parts), relevance)
+        s = quotient(site, rule, share, _sum(parts), relevance)
         for amounts, part in zip(given, parts, strict=True):
             amounts.append(part * s)
     shaped: list[Proxy] = []
@@ -192,7 +193,7 @@ def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
         if any(x is carrier for carrier in site.inputs):
             shaped.append(site.fitted(_sum(amounts), len(shaped)))
         elif site.program.sinks_wanted:
-            site.book(f"{site.name}.constant", site.call(kernels.per_sample, _sum(amounts)))
+            site.book(f"{site.name}.constant", _sum(amounts))
     return shaped
 
 

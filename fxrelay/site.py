@@ -65,6 +65,8 @@ class Site:
         Whether the first input is known to be >= 0.
     positive : bool
         Whether relevance can only sit where the output is > 0.
+    batch_axis : int
+        The axis of the output that has the samples.
     """
 
     node: fx.Node
@@ -77,6 +79,7 @@ class Site:
     nonnegative: bool = False
     positive: bool = False
     kwargs: dict[str, Any] = field(default_factory=dict)
+    batch_axis: int = 0
 
     @property
     def name(self) -> str:
@@ -116,8 +119,8 @@ class Site:
         return self.operator.linear(self)
 
     def book(self, sink: str, amount: Proxy) -> None:
-        """Book relevance that no input gets; `amount` has shape (batch,)."""
-        self.program.book(sink, amount)
+        """Book relevance that no input gets; `amount` has the samples where the output has them."""
+        self.program.book(sink, amount, self.batch_axis)
 
 
 Adjoint = Callable[[Site, Any], Sequence[Proxy | None]]

@@ -10,3 +10,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """Return the name, numbered where it is taken; it is taken from now on."""
+    free, i = name, 0
+    while free in taken:
+        i += 1
+        free = f"{name}_{i}"
+    taken.add(free)
+    return free

@@ -7,17 +7,17 @@ operator its canonical call. Where symbolic tracing fails, ``torch.export`` take
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partialmethod
 from typing import Any, TypeGuard
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 from torch.export import ExportedProgram
 
 from fxrelay.errors import TraceFailed, listed
+from fxrelay.forwards import forward_of
 from fxrelay.lower import Lowering
 from fxrelay.meta import RANK
 
@@ -62,7 +62,7 @@ def trace(
         require_eval(model)
     with _unchanged_buffers(model):
         captured = model if _is_captured(model) else _capture(model, example, leaf)
-    graph = Lowering(captured).run(output)
+    graph = Lowering(captured, example).run(output)
     examples = (example,) if isinstance(example, torch.Tensor) else example or ()
     inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
     for node, value in zip(inputs, examples, strict=False):
@@ -144,45 +144,11 @@ class ThroughTracer(fx.Tracer):
         kwargs: dict[str, Any],
     ) -> Any:
         """Enter `m`, past torch's own checks that ask a proxy for its rank."""
-        make = next((f for kind, f in FORWARDS.items() if isinstance(m, kind)), None)
-        own = type(m).forward.__module__.startswith("torch.")
-        return super().call_module(m, make(m) if make and own else forward, args, kwargs)
-
-
-def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> Callable[..., Any]:
-    def forward(input: Any) -> Any:
-        batch_statistics = m.running_mean is None
-        return F.batch_norm(
-            input, m.running_mean, m.running_var, m.weight, m.bias, batch_statistics, 0.0, m.eps
-        )
-
-    return forward
-
-
-def _conv_transpose(m: Any) -> Callable[..., Any]:
-    apply = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[len(m.stride)]
-
-    def forward(input: Any) -> Any:
-        options = m.stride, m.padding, m.output_padding, m.groups, m.dilation
-        return apply(input, m.weight, m.bias, *options)
-
-    return forward
-
-
-def _circular_pad(m: Any) -> Callable[..., Any]:
-    return lambda input: F.pad(input, m.padding, "circular")
-
-
-#: modules of torch whose forward branches on ranks, and what they compute in eval mode
-FORWARDS: Mapping[type[nn.Module], Callable[[Any], Callable[..., Any]]] = {
-    nn.modules.batchnorm._BatchNorm: _batch_norm,
-    nn.modules.conv._ConvTransposeNd: _conv_transpose,
-    nn.modules.padding._CircularPadNd: _circular_pad,
-}
+        return super().call_module(m, forward_of(m) or forward, args, kwargs)
 
 
 def _capture(model: nn.Module, example: Any, leaf: Sequence[type[nn.Module]]) -> fx.GraphModule:
-    model = nn.Sequential(model) if isinstance(model, tuple(FORWARDS)) else model
+    model = nn.Sequential(model) if forward_of(model) else model
     try:
         tracer = ThroughTracer(leaf)
         graph = tracer.trace(model, concrete_args=_defaults(model))

@@ -34,9 +34,12 @@ def where_negative(r: Tensor, z: Tensor) -> Tensor:
     return torch.where(z < 0, r, 0.0)
 
 
-def per_sample(r: Tensor) -> Tensor:
-    """Sum over all but the first axis: shape (batch,)."""
-    return r.flatten(1).sum(1) if r.dim() > 1 else r
+def per_sample(r: Tensor, seed: Tensor, axis: int = 0) -> Tensor:
+    """Sum over all but the samples, shape (batch,).
+
+    `axis` holds the samples of `seed`, each perhaps several times (heads, windows, frames).
+    """
+    return r.movedim(axis, 0).reshape(len(seed), -1).sum(1)
 
 
 def sum_to(r: Tensor, x: Tensor) -> Tensor:
@@ -45,13 +48,13 @@ def sum_to(r: Tensor, x: Tensor) -> Tensor:
 
 
 def absorbed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
-    """Return what the stabilizer keeps where there was something to divide among, (batch,)."""
-    return per_sample(torch.where(d != 0, s * (st - d), 0.0))
+    """Return what the stabilizer keeps where there was something to divide among."""
+    return torch.where(d != 0, s * (st - d), 0.0)
 
 
 def undistributed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
-    """Return relevance at outputs without a contribution to divide it among, (batch,)."""
-    return per_sample(torch.where(d == 0, s * st, 0.0))
+    """Return relevance at outputs without a contribution to divide it among."""
+    return torch.where(d == 0, s * st, 0.0)
 
 
 def ones_of(x: Tensor) -> Tensor:

@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fxrelay.kernels.division import per_sample
-
 
 def getitem_adjoint(r: Tensor, x: Tensor, index: Any) -> Tensor:
     """Put `r` back where ``x[index]`` took it; elements taken twice add up."""
@@ -52,10 +50,10 @@ def pad_adjoint(r: Tensor, x: Tensor, widths: Sequence[int], mode: str = "consta
 
 
 def on_padding(r: Tensor, widths: Sequence[int]) -> Tensor:
-    """Relevance that sits on padded constants, shape (batch,)."""
+    """Relevance that sits on padded constants."""
     inside = torch.nn.functional.pad(torch.zeros_like(r), [-w for w in widths])
     outside = torch.nn.functional.pad(inside, list(widths), value=1.0)
-    return per_sample(r * outside)
+    return r * outside
 
 
 def _padded(x: Tensor, widths: Sequence[int], mode: str) -> list[tuple[int, Tensor]]:
@@ -74,3 +72,13 @@ def _source_index(size: int, left: int, right: int, mode: str, device: torch.dev
     if mode == "circular":
         return index % size
     return (size - 1) - ((size - 1) - index.abs()).abs()
+
+
+def regathered(
+    indices: Sequence[int], parts: Sequence[Tensor], like: Sequence[Tensor], dim: int
+) -> Tensor:
+    """Stack relevance of the unbound parts at `indices`; a part that nobody used has none."""
+    whole = [torch.zeros_like(t) for t in like]
+    for i, part in zip(indices, parts, strict=True):
+        whole[i] = whole[i] + part
+    return torch.stack(whole, dim)

@@ -59,3 +59,13 @@ def scale_transposed(w: Tensor, scale: Tensor, groups: int) -> Tensor:
     """Scale the outputs of a transposed convolution; its weight is (in, out / groups, ...)."""
     per_group = scale.reshape(groups, 1, -1, *[1] * (w.dim() - 2))
     return (w.unflatten(0, (groups, -1)) * per_group).flatten(0, 1)
+
+
+def interpolate(
+    x: Tensor, size: Any = None, scale: Any = None, mode: str = "nearest",
+    align_corners: bool | None = None, recompute: bool | None = None, antialias: bool = False,
+) -> Tensor:  # fmt: skip
+    """Resize the axes of space: a linear operator with fixed weights."""
+    return torch.nn.functional.interpolate(
+        x, size, scale, mode, align_corners, recompute, antialias
+    )
