@@ -8,7 +8,7 @@ from fxrelay.facts import signal_calls
 from fxrelay.meta import ROW, RULE
 from fxrelay.operators import operator_of
 from fxrelay.rules import AnyRule
-from fxrelay.terms import Rule
+from fxrelay.terms import Rule, W, X
 
 
 def annotate(graph: fx.GraphModule, composite: "Composite | str") -> fx.GraphModule:
@@ -104,15 +104,20 @@ def require_annotated(graph: fx.GraphModule) -> None:
     if unfit:
         faults = [f"{located(n)}: {_rule_of(n)} on {operator_of(n).name}" for n in unfit]
         raise RuleError(
-            f"annotate: rules that divide contributions need a linear operator or a sum; "
-            f"{len(unfit)} have another:\n{listed(faults)}\n"
+            f"annotate: rules that divide contributions need a linear operator or a sum, and norms "
+            f"that centre take only epsilon or norm; {len(unfit)} do not fit:\n{listed(faults)}\n"
             "Select fewer nodes, for example with ops('linear') instead of everything()."
         )
 
 
 def _fits(node: fx.Node) -> bool:
     row = operator_of(node)
-    return not isinstance(_rule_of(node), Rule) or row.linear is not None or row.name == "add"
+    rule = _rule_of(node)
+    if not isinstance(rule, Rule):
+        return True
+    if row.mixed:
+        return all(t.input == X and t.weight == W for s in rule.shares for t in s.terms)
+    return row.linear is not None or row.name == "add"
 
 
 def _rule_of(node: fx.Node) -> AnyRule | None:

@@ -79,8 +79,9 @@ def _base(epsilon: float, stabilizer: Stable, bias: Bias) -> OwnRows:
     """Return the rows that the epsilon presets share."""
     return [
         (ops("dense"), rules.epsilon(epsilon, bias=bias)),
-        (ops("batch_norm"), rules.epsilon(epsilon, bias=bias)),
-        (ops("avg_pool", "reduce", "add"), rules.norm(stabilizer=stabilizer)),
+        (ops("norm"), rules.epsilon(epsilon, bias=bias)),
+        (ops("avg_pool", "reduce", "add", "interpolate"), rules.norm(stabilizer=stabilizer)),
+        (ops("bilinear", "gate"), rules.signal_takes_all(stabilizer=stabilizer)),
     ]
 
 
@@ -148,6 +149,59 @@ def _alpha2_beta1(epsilon: float, stabilizer: Stable, bias: Bias) -> OwnRows:
     return [(ops("conv"), conv), *_base(epsilon, stabilizer, bias)]
 
 
+def cp_lrp(
+    *, epsilon: float = 1e-6, stabilizer: Stable = 1e-6, bias: Bias = "absorb", rows: Rows = ()
+) -> Composite:
+    """Epsilon on linear layers; attention weights, gates and spreads are constants.
+
+    References
+    ----------
+    Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative Propagation".
+    """
+    return _preset("cp_lrp", rows, _dense(epsilon, stabilizer, bias))
+
+
+def attn_lrp(
+    *, epsilon: float = 1e-6, stabilizer: Stable = 1e-6, bias: Bias = "absorb", rows: Rows = ()
+) -> Composite:
+    """Epsilon on linear layers; products share equally, softmax by its Taylor expansion.
+
+    The expansion's bias keeps relevance: it is a sink, "<path>.expansion", of every softmax.
+
+    References
+    ----------
+    Achtibat et al. 2024, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation".
+    """
+    return _preset("attn_lrp", rows, [
+        (ops("bilinear", "gate"), rules.uniform(stabilizer=stabilizer)),
+        (ops("softmax"), rules.softmax()),
+        *_dense(epsilon, stabilizer, bias),
+    ])  # fmt: skip
+
+
+def epsilon_gamma_vit(
+    *, gamma_conv: float = 0.25, gamma_dense: float = 0.05, epsilon: float = 1e-6,
+    stabilizer: Stable = 1e-6, bias: Bias = "absorb", rows: Rows = (),
+) -> Composite:  # fmt: skip
+    """`cp_lrp` with gamma on convolutions and dense layers, which steadies vision transformers.
+
+    References
+    ----------
+    Achtibat et al. 2024, appendix on vision transformers.
+    """
+    return _preset("epsilon_gamma_vit", rows, [
+        (ops("conv"), rules.gamma(gamma_conv, stabilizer=stabilizer, bias=bias)),
+        (ops("dense"), rules.gamma(gamma_dense, stabilizer=stabilizer, bias=bias)),
+        *_base(epsilon, stabilizer, bias),
+    ])  # fmt: skip
+
+
+def _dense(epsilon: float, stabilizer: Stable, bias: Bias) -> OwnRows:
+    """Return `_base` with epsilon on convolutions too."""
+    conv = rules.epsilon(epsilon, bias=bias)
+    return [(ops("conv"), conv), *_base(epsilon, stabilizer, bias)]
+
+
 def excitation_backprop(
     *, stabilizer: Stable = 1e-6, bias: Bias = "absorb", rows: Rows = ()
 ) -> Composite:
@@ -193,6 +247,9 @@ COMPOSITES: Mapping[str, Callable[..., Composite]] = {
     "deconvnet": deconvnet,
     "beta_smooth": beta_smooth,
     "gradient": gradient,
+    "attn_lrp": attn_lrp,
+    "cp_lrp": cp_lrp,
+    "epsilon_gamma_vit": epsilon_gamma_vit,
 }
 
 
@@ -222,8 +279,9 @@ def composite_of(choice: Composite | str) -> Composite:
 
 
 __all__ = [
-    "COMPOSITES", "Composite", "Row", "Selector", "beta_smooth", "between", "composite_of",
-    "deconvnet", "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "epsilon_gamma_box",
-    "epsilon_plus", "epsilon_plus_flat", "everything", "excitation_backprop", "first", "gradient",
+    "COMPOSITES", "Composite", "Row", "Selector", "attn_lrp", "beta_smooth", "between",
+    "composite_of", "cp_lrp", "deconvnet", "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat",
+    "epsilon_gamma_box", "epsilon_gamma_vit", "epsilon_plus",
+    "epsilon_plus_flat", "everything", "excitation_backprop", "first", "gradient",
     "guided_backprop", "last", "named", "ops", "uniform", "where",
 ]  # fmt: skip

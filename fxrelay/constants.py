@@ -9,6 +9,7 @@ from torch import fx, nn
 #: call targets whose result is a size, not a tensor
 SIZE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "__len__"})
 SIZE_ATTRIBUTES = frozenset({"shape", "ndim"})
+SIZE_CALLS = frozenset({torch.ops.aten.sym_size.int, torch.ops.aten.sym_numel.default})
 
 
 def attribute(root: nn.Module, target: str) -> Any:
@@ -46,6 +47,8 @@ def reads_size(node: fx.Node) -> bool:
     """Whether the node asks a tensor for its shape."""
     if node.op == "call_method":
         return node.target in SIZE_METHODS
+    if node.target in SIZE_CALLS:
+        return True
     return node.op == "call_function" and node.target is getattr and node.args[1] in SIZE_ATTRIBUTES
 
 

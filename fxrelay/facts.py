@@ -1,6 +1,5 @@
 """What is known of a graph before anything runs: signals, signs, where relevance can sit."""
 
-import operator
 from typing import Any
 
 import torch
@@ -95,54 +94,3 @@ SPATIAL: dict[Any, int] = {
 }  # fmt: skip
 #: calls whose output has the axes of their first argument
 SAME_RANK: frozenset[Any] = frozenset({F.linear, F.batch_norm, kernels.pad})
-
-
-def batch_axes(graph: fx.Graph) -> dict[fx.Node, int]:
-    """Which axis of each signal has the samples: the first of the inputs, followed through."""
-    axes: dict[fx.Node, int] = {}
-    for node in graph.nodes:
-        source = next((n for n in node.all_input_nodes if n in axes), None)
-        if carries_signal(node):
-            move = MOVED_BY.get(node.target, lambda axis, *args: axis)
-            moved = source is not None and not picks_part(node)
-            before = 0 if source is None else axes[source]
-            axes[node] = move(before, *node.args[1:]) if moved else before
-    return axes
-
-
-def _permuted(axis: int, dims: Any) -> int:
-    return [d % len(dims) for d in dims].index(axis)
-
-
-def _swapped(axis: int, a: int, b: int) -> int:
-    return {a: b, b: a}.get(axis, axis)
-
-
-def _inserted(axis: int, dim: int = 0) -> int:
-    return axis + 1 if 0 <= dim <= axis else axis
-
-
-def _removed(axis: int, dims: Any = None, keepdim: bool = False) -> int:
-    gone = [dims] if isinstance(dims, int) else list(dims or ())
-    return axis if keepdim is True else axis - sum(0 <= d < axis for d in gone)
-
-
-def _indexed(axis: int, index: Any) -> int:
-    parts = index if isinstance(index, tuple) else (index,)
-    at = kept = 0
-    for part in parts:
-        if part is Ellipsis or at == axis:
-            break
-        kept += 1 if part is None or isinstance(part, slice) else 0
-        at += 0 if part is None else 1
-    return kept + axis - at
-
-
-#: calls that can move the axis of the samples: (axis before, arguments but the first) -> axis
-MOVED_BY: dict[Any, Any] = {
-    torch.permute: _permuted, torch.transpose: _swapped, torch.unsqueeze: _inserted,
-    torch.squeeze: _removed, torch.stack: _inserted, torch.unbind: _removed,
-    torch.mean: _removed, torch.sum: _removed, kernels.largest: _removed,
-    kernels.smallest: _removed, operator.getitem: _indexed,
-    kernels.steps: lambda axis, dim, n: _removed(axis, dim),
-}  # fmt: skip

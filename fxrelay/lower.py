@@ -32,6 +32,8 @@ VIEWS = frozenset({
     "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t", "to",
     "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as",
 })  # fmt: skip
+#: attributes of the named tuples that torch returns, as places in the tuples that spellings return
+NAMED_RESULTS = {"values": 0, "indices": 1}
 IN_PLACE = frozenset({operator.iadd, operator.isub, operator.imul, operator.itruediv})
 
 
@@ -165,8 +167,12 @@ class Lowering:
         if not carries and _is_in_place(node) and self._is_tensor(args):
             fresh = self.tracer.create_proxy("call_function", torch.clone, (args[0],), {})
             return self._copy(node, (fresh, *args[1:]), kwargs)
-        if _picks_known(node, args):
-            return args[0][args[1]]
+        if (
+            args
+            and isinstance(args[0], tuple | list)
+            and node.target in (operator.getitem, getattr)
+        ):
+            return args[0][NAMED_RESULTS.get(args[1], args[1])]
         if reads_size(node) or not carries or is_silent(node):
             return self._copy(node, args, kwargs)
         lower = spelling_of(_spelled(node))
@@ -276,13 +282,6 @@ def _views(node: fx.Node) -> bool:
 def _spelled(node: fx.Node) -> Any:
     """Return what a call is looked up by: an attribute such as ``x.T`` by its name."""
     return node.args[1] if node.target is getattr else node.target
-
-
-def _picks_known(node: fx.Node, args: Any) -> bool:
-    """Whether the node picks from a tuple that a spelling has returned."""
-    if node.target is operator.getitem:
-        return isinstance(args[0], tuple | list)
-    return False
 
 
 def _is_in_place(node: fx.Node) -> bool:

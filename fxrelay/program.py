@@ -9,7 +9,8 @@ from torch.fx import Proxy
 
 from fxrelay import kernels
 from fxrelay.constants import Constants, attribute, first_parameter, place
-from fxrelay.facts import carries_signal
+from fxrelay.roles import carries_signal
+from fxrelay.site import Batch
 
 SEED = "seed"
 
@@ -70,13 +71,13 @@ class Program:
         node = next(n for n, proxy in self.env.items() if proxy.node is weight.node)
         return tuple(self._model_constants.value(node).shape)
 
-    def give(self, node: Any, amount: Any, batch_axis: int) -> None:
+    def give(self, node: Any, amount: Any, batch: Batch) -> None:
         """Add relevance to a node; to a constant means to its sink; parts of a tuple stay apart."""
         if amount is None:
             return
         if not carries_signal(node):
             if self.sinks_wanted:
-                self.book(first_parameter(node), amount, batch_axis)
+                self.book(first_parameter(node), amount, batch)
             return
         known = self.relevance.get(node)
         total = amount if known is None else known + amount
@@ -89,9 +90,9 @@ class Program:
         parts = self.relevance.setdefault(node, {})
         parts[part] = amount if part not in parts else parts[part] + amount
 
-    def book(self, sink: str, amount: Proxy, batch_axis: int) -> None:
+    def book(self, sink: str, amount: Proxy, batch: Batch) -> None:
         """Add what `amount` sums to, sample by sample, to a sink."""
-        where = (batch_axis,) if batch_axis else ()
+        where = batch if batch != Batch() else ()
         total = self.call(kernels.per_sample, amount, self.seed, *where)
         known = self.sinks.get(sink)
         self.sinks[sink] = total if known is None else known + total

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 
 from fxrelay import facts, kernels, share
 from fxrelay.annotating import require_annotated
+from fxrelay.batches import batches
 from fxrelay.meta import PATH, RULE
 from fxrelay.operators import operator_of
 from fxrelay.passes import drop_dead_calls, fold_constants, merge_equal_calls
@@ -151,7 +152,7 @@ def explained(graph: fx.Graph) -> Any:
 def _walk(program: Program, reference: bool) -> None:
     graph = program.model.graph
     nonnegative, positive = facts.nonnegative(graph), facts.only_positive(graph)
-    batch_axes = facts.batch_axes(graph)
+    samples = batches(graph)
     program.relevance[explained(graph)] = program.seed
     for node in reversed(facts.signal_calls(graph)):
         relevance = program.relevance.get(node)
@@ -163,9 +164,9 @@ def _walk(program: Program, reference: bool) -> None:
         site = _site(program, node)
         site.nonnegative = node.args[0] in nonnegative
         site.positive = node in positive
-        site.batch_axis = batch_axes[node]
+        site.batch = samples[node]
         for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
-            program.give(operand, amount, site.batch_axis)
+            program.give(operand, amount, site.batch)
 
 
 def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:

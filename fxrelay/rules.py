@@ -14,6 +14,7 @@ import torch
 from torch.fx import Proxy
 
 from fxrelay import kernels
+from fxrelay.passing import detached, signal_takes_all, softmax, uniform
 from fxrelay.terms import (
     ABS_W,
     ABS_X,
@@ -324,4 +325,8 @@ RULES: Mapping[str, Callable[..., AnyRule]] = {
     "relu_deconvnet": relu_deconvnet,
     "relu_guided_backprop": relu_guided_backprop,
     "relu_beta_smooth": relu_beta_smooth,
+    "signal_takes_all": signal_takes_all,
+    "uniform": uniform,
+    "detached": detached,
+    "softmax": softmax,
 }

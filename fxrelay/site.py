@@ -6,7 +6,7 @@ Rules and operators run on `torch.fx.Proxy` values, so what they do is what the 
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import fx
 from torch.fx import Proxy
@@ -43,6 +43,16 @@ class Linear:
     taps: int = 1 << 30
 
 
+class Batch(NamedTuple):
+    """The axis of the samples; `minor`: each comes after others that a reshape put before it.
+
+    An axis may hold each sample several times over: heads, windows, frames.
+    """
+
+    axis: int = 0
+    minor: bool = False
+
+
 @dataclass
 class Site:
     """A node of the model, and where its values stand in the program.
@@ -65,8 +75,8 @@ class Site:
         Whether the first input is known to be >= 0.
     positive : bool
         Whether relevance can only sit where the output is > 0.
-    batch_axis : int
-        The axis of the output that has the samples.
+    batch : Batch
+        Where the output has its samples.
     """
 
     node: fx.Node
@@ -79,7 +89,7 @@ class Site:
     nonnegative: bool = False
     positive: bool = False
     kwargs: dict[str, Any] = field(default_factory=dict)
-    batch_axis: int = 0
+    batch: Batch = field(default_factory=Batch)
 
     @property
     def name(self) -> str:
@@ -120,7 +130,7 @@ class Site:
 
     def book(self, sink: str, amount: Proxy) -> None:
         """Book relevance that no input gets; `amount` has the samples where the output has them."""
-        self.program.book(sink, amount, self.batch_axis)
+        self.program.book(sink, amount, self.batch)
 
 
 Adjoint = Callable[[Site, Any], Sequence[Proxy | None]]

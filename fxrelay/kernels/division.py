@@ -34,12 +34,16 @@ def where_negative(r: Tensor, z: Tensor) -> Tensor:
     return torch.where(z < 0, r, 0.0)
 
 
-def per_sample(r: Tensor, seed: Tensor, axis: int = 0) -> Tensor:
+def per_sample(r: Tensor, seed: Tensor, axis: int = 0, minor: bool = False) -> Tensor:
     """Sum over all but the samples, shape (batch,).
 
-    `axis` holds the samples of `seed`, each perhaps several times (heads, windows, frames).
+    `axis` holds the samples of `seed`, each perhaps several times (heads, windows, frames): one
+    after the other, or with `minor` all of them again and again.
     """
-    return r.movedim(axis, 0).reshape(len(seed), -1).sum(1)
+    first = r.movedim(axis, 0)
+    if minor:
+        return first.reshape(-1, len(seed), first[0].numel()).sum((0, 2))
+    return first.reshape(len(seed), -1).sum(1)
 
 
 def sum_to(r: Tensor, x: Tensor) -> Tensor:
