@@ -18,10 +18,11 @@ from fxrelay.meta import SIZE
 from fxrelay.passing import (
     Homogeneous,
     Numerator,
+    OwnGate,
     detached,
     signal_takes_all,
 )
-from fxrelay.roles import carries_signal, is_normalizer
+from fxrelay.roles import carries_signal, is_normalizer, own_gate
 from fxrelay.rules import AnyRule, epsilon, gradient, norm, passthrough
 from fxrelay.site import Adjoint, Linear, Site
 from fxrelay.spellings.elementwise import ELEMENTWISE
@@ -236,6 +237,8 @@ OPERATORS: Final[tuple[Operator, ...]] = (
              when=_product_with_normalizer, operands=_signals, elementwise=True),
     Operator("normalize", (), (torch.div,), adjoints.quotient, Numerator(), operands=_signals,
              elementwise=True),
+    Operator("activation", (), (torch.mul,), adjoints.product, OwnGate(),
+             when=lambda node: own_gate(node) is not None, operands=_signals, elementwise=True),
     Operator("gate", ("product",), (torch.mul,), adjoints.product, signal_takes_all(),
              operands=_signals, nonnegative=_all_keep_sign, elementwise=True),
     Operator("where", (), (torch.where,), adjoints.choose, gradient(), operands=_chosen,

@@ -112,8 +112,9 @@ class Homogeneous:
 def signal_takes_all(*, stabilizer: float | Stabilizer = 1e-6) -> Product:
     """Give a product's relevance to the signal, none to its gate; the default of products.
 
-    A gate has values in [0, 1] (sigmoid, hard sigmoid, softmax, ``1 - gate``), so attention weights
-    are one: relevance goes through the values (CP-LRP). Without a gate the factors share equally.
+    A gate is a factor known to be between 0 and 2 (sigmoid, hard sigmoid, softmax, ``1 - gate``,
+    ``1 + tanh``), so attention weights are one: relevance goes through the values (CP-LRP). Without
+    a gate the factors share equally.
 
     References
     ----------
@@ -140,6 +141,19 @@ def detached() -> Product:
     Ali et al. 2022, section 3 (layer norm).
     """
     return Product("detached", roles.is_normalizer)
+
+
+@dataclass(frozen=True)
+class OwnGate:
+    """Hand the relevance of x g(x) to x: an activation that is written as a product."""
+
+    def __call__(self, site: "Site", inputs: Inputs, output: Proxy, relevance: Any) -> Amounts:
+        """Return the relevance of both factors; None for the gate."""
+        gate = roles.own_gate(site.node)
+        return [None if i == gate else site.fitted(relevance, i) for i in range(2)]
+
+    def __str__(self) -> str:
+        return "passthrough"
 
 
 @dataclass(frozen=True)

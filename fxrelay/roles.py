@@ -1,7 +1,7 @@
 """What a value is to relevance: signal, silent, gate, or normaliser; read off the graph alone."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
@@ -11,6 +11,7 @@ from torch import fx
 from fxrelay import kernels
 from fxrelay.constants import reads_size
 from fxrelay.meta import PATH, SIZE
+from fxrelay.spellings.elementwise import ELEMENTWISE
 
 #: calls on a signal whose result has no relevance to give: it has no gradient, or only its shape
 SILENT: Final = frozenset({
@@ -70,49 +71,55 @@ MOVES: Final[frozenset[Any]] = frozenset({
     torch.gather, torch.roll, torch.flip, torch.movedim, torch.Tensor.to, kernels.from_windows,
     kernels.to_windows,
 })  # fmt: skip
-#: elementwise functions with values in [0, bound]
-BOUNDED: Final[Mapping[Any, float]] = {
-    torch.sigmoid: 1.0, F.hardsigmoid: 1.0, torch.softmax: 1.0, F.relu6: 6.0,
+Range = tuple[float, float]
+
+#: elementwise functions whose values are bounded, and by what
+RANGES: Final[Mapping[Any, Range]] = {
+    torch.sigmoid: (0.0, 1.0), F.hardsigmoid: (0.0, 1.0), torch.softmax: (0.0, 1.0),
+    F.relu6: (0.0, 6.0), torch.tanh: (-1.0, 1.0), torch.erf: (-1.0, 1.0),
 }  # fmt: skip
+#: a factor between 0 and this says how much passes: sigmoid, or 1 + tanh as in GELU by hand
+MOST_OF_A_GATE: Final = 2.0
 #: functions whose value divides when it multiplies
 INVERSES: Final[frozenset[Any]] = frozenset({torch.rsqrt, torch.reciprocal})
-#: functions of a whole vector that measure its size or spread
-MEASURES: Final[frozenset[Any]] = frozenset({
-    kernels.vector_norm, kernels.variance, kernels.deviation, torch.sqrt,
-})  # fmt: skip
 
 
-def bound(node: Any) -> float | None:
-    """Upper bound of a value that is known to be >= 0, None where the graph does not tell."""
+def value_range(node: Any) -> Range | None:
+    """Bounds of a value, None where the graph tells none."""
     if isinstance(node, int | float):
-        return float(node) if node >= 0 else None
+        return float(node), float(node)
     if not carries_signal(node):
         return None
-    if node.target in BOUNDED:
-        return BOUNDED[node.target]
     if node.target in MOVES:
-        return bound(node.args[0])
-    if node.target in (torch.mul, torch.div):
-        return _scaled_bound(node)
-    if node.target is torch.sub and node.args[0] == 1:
-        taken = bound(node.args[1])
-        return 1.0 if taken is not None and taken <= 1 else None
-    return None
+        return value_range(node.args[0])
+    combine = COMBINED.get(node.target)
+    if combine is None:
+        return RANGES.get(node.target)
+    left, right = (value_range(arg) for arg in node.args[:2])
+    return None if left is None or right is None else combine(left, right)
 
 
-def _scaled_bound(node: fx.Node) -> float | None:
-    left, right = (bound(arg) for arg in node.args[:2])
-    if left is None or right is None:
-        return None
-    if node.target is torch.mul:
-        return left * right
-    return left / right if isinstance(node.args[1], int | float) and right else None
+def _product(left: Range, right: Range) -> Range:
+    corners = [a * b for a in left for b in right]
+    return min(corners), max(corners)
+
+
+def _quotient(left: Range, right: Range) -> Range | None:
+    return None if right[0] <= 0 <= right[1] else _product(left, (1 / right[1], 1 / right[0]))
+
+
+COMBINED: Final[Mapping[Any, Callable[[Range, Range], Range | None]]] = {
+    torch.add: lambda left, right: (left[0] + right[0], left[1] + right[1]),
+    torch.sub: lambda left, right: (left[0] - right[1], left[1] - right[0]),
+    torch.mul: _product,
+    torch.div: _quotient,
+}
 
 
 def is_gate(node: Any) -> bool:
-    """Whether the value is in [0, 1]: it says how much of another signal passes."""
-    upper = bound(node) if carries_signal(node) else None
-    return upper is not None and upper <= 1
+    """Whether the value says how much of another signal passes: between 0 and at most 2."""
+    known = value_range(node) if carries_signal(node) else None
+    return known is not None and known[0] >= 0 and known[1] <= MOST_OF_A_GATE
 
 
 def is_normalizer(node: Any) -> bool:
@@ -128,3 +135,30 @@ def is_normalizer(node: Any) -> bool:
 
 def _two_signals(node: fx.Node) -> bool:
     return all(map(carries_signal, node.args[:2]))
+
+
+def own_gate(node: fx.Node) -> int | None:
+    """Place of the factor of x g(x) that is the gate, None for products of different signals.
+
+    GELU and SiLU by hand: g is made of elementwise functions of x alone.
+    """
+    factors = node.args[:2]
+    for i, gate in enumerate(factors):
+        signal = _unscaled(factors[1 - i])
+        if gate is not signal and _made_of(gate, signal):
+            return i
+    return None
+
+
+def _unscaled(node: Any) -> Any:
+    while node.target in (torch.mul, torch.div) and not _two_signals(node):
+        node = next(a for a in node.args if carries_signal(a))
+    return node
+
+
+def _made_of(node: Any, signal: Any) -> bool:
+    if node is signal:
+        return True
+    if node.target not in COMBINED and node.target not in ELEMENTWISE:
+        return False
+    return all(_made_of(a, signal) for a in node.args if isinstance(a, fx.Node))

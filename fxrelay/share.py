@@ -8,6 +8,7 @@ import torch
 from torch.fx import Proxy
 
 from fxrelay import algebra, kernels
+from fxrelay.roles import carries_signal
 from fxrelay.site import Linear, Site
 from fxrelay.terms import (
     W_NEGATIVE,
@@ -182,12 +183,15 @@ def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
     """
     signs = [1.0, -1.0 if site.node.target is torch.sub else 1.0]
     operands = list(site.args[:2])
+    carried = zip(site.carriers, site.inputs, strict=True)
+    constants = [x for node, x in carried if not carries_signal(node)]
     given: list[list[Any]] = [[] for _ in operands]
     for share in rule.shares:
         parts = [_contribution(site, share, x, w) for x, w in zip(operands, signs, strict=True)]
         s = quotient(site, rule, share, _sum(parts), relevance)
-        for amounts, part in zip(given, parts, strict=True):
-            amounts.append(part * s)
+        for x, amounts, part in zip(operands, given, parts, strict=True):
+            fixed = any(x is c for c in constants)
+            amounts.append(site.call(kernels.part_of, s, part) if fixed else part * s)
     shaped: list[Proxy] = []
     for x, amounts in zip(operands, given, strict=True):
         if any(x is carrier for carrier in site.inputs):

@@ -53,7 +53,12 @@ def sum_to(r: Tensor, x: Tensor) -> Tensor:
 
 def absorbed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
     """Return what the stabilizer keeps where there was something to divide among."""
-    return torch.where(d != 0, s * (st - d), 0.0)
+    return torch.where((d != 0) & (s != 0), s * (st - d), 0.0)
+
+
+def part_of(s: Tensor, x: Tensor) -> Tensor:
+    """Share ``s x`` of a constant; one of infinity, such as a mask's, has none where s is 0."""
+    return torch.where(s == 0, 0.0, s * x)
 
 
 def undistributed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:

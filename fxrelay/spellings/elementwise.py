@@ -26,7 +26,7 @@ ELEMENTWISE: Mapping[Callable[..., Any], tuple[str, ...]] = {
     torch.erf: ("erf", "special_erf"), torch.erfc: ("erfc",), torch.sin: ("sin",),
     torch.cos: ("cos",), torch.tan: ("tan",), torch.atan: ("atan", "arctan"),
     torch.asinh: ("asinh",), torch.sinh: ("sinh",), torch.cosh: ("cosh",),
-    torch.clamp: ("clamp", "clip"), torch.nan_to_num: ("nan_to_num",),
+    torch.pow: (), torch.clamp: ("clamp", "clip"), torch.nan_to_num: ("nan_to_num",),
     torch.softmax: ("softmax", "_softmax"), torch.log_softmax: ("log_softmax", "_log_softmax"),
 }  # fmt: skip
 
