@@ -166,7 +166,7 @@ def _signed_interpolation(node: fx.Node) -> bool:
 MAPS: Final = (
     torch.tile, torch.repeat_interleave, torch.index_select, torch.gather, torch.roll, torch.flip,
     torch.movedim, torch.tril, torch.triu, torch.diagonal, F.pixel_shuffle, F.pixel_unshuffle,
-    F.channel_shuffle, F.unfold, torch.Tensor.unfold, F.fold, kernels.from_windows,
+    F.channel_shuffle, F.unfold, kernels.windows, F.fold, kernels.from_windows,
     kernels.max_unpool,
 )  # fmt: skip
 

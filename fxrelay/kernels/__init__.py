@@ -42,6 +42,7 @@ from fxrelay.kernels.indexing import (
     pad,
     pad_adjoint,
     regathered,
+    windows,
 )
 from fxrelay.kernels.linear import (
     as_channels,
@@ -107,5 +108,5 @@ __all__ = [
     "scale_channels", "scale_transposed", "seen", "smallest", "softmax_bias", "softmax_relevance",
     "spread", "stabilize", "steps", "sum_to", "to_windows", "top_places", "top_values", "total",
     "undistributed", "variance", "vector_norm", "where_negative", "where_positive", "window_mask",
-    "without_middle_third", "won", "zero_position",
+    "windows", "without_middle_third", "won", "zero_position",
 ]  # fmt: skip

@@ -74,6 +74,15 @@ def _source_index(size: int, left: int, right: int, mode: str, device: torch.dev
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 
+def windows(x: Tensor, dim: int, size: int, step: int) -> Tensor:
+    """Return windows of `size` along an axis, `step` apart, as a new last axis."""
+    axis = dim % x.dim()
+    starts = torch.arange(0, x.shape[axis] - size + 1, step, device=x.device)
+    index = starts[:, None] + torch.arange(size, device=x.device)
+    taken = x.index_select(axis, index.flatten())
+    return taken.unflatten(axis, (len(starts), size)).movedim(axis + 1, -1)
+
+
 def regathered(
     indices: Sequence[int], parts: Sequence[Tensor], like: Sequence[Tensor], dim: int
 ) -> Tensor:

@@ -185,7 +185,7 @@ def _unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 
 
 def _windows(input, dimension, size, step):
-    return call(torch.Tensor.unfold, input, dimension, size, step)
+    return call(kernels.windows, input, dimension, size, step)
 
 
 def _fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
