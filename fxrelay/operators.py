@@ -248,7 +248,7 @@ OPERATORS: Final[tuple[Operator, ...]] = (
              nonnegative=_all_keep_sign, keeps_zero=True),
     Operator("stack", ("index",), (torch.stack,), adjoints.stack, gradient(), operands=_listed,
              nonnegative=_all_keep_sign, keeps_zero=True),
-    Operator("split", ("index",), (torch.chunk, torch.split), adjoints.split, gradient(),
+    Operator("split", ("index",), (torch.chunk, torch.split, torch.tensor_split), adjoints.split, gradient(),
              nonnegative=_keeps_sign, keeps_zero=True),
     Operator("split", ("index",), (torch.unbind,), adjoints.unbind, gradient(),
              nonnegative=_keeps_sign, keeps_zero=True),

@@ -67,7 +67,7 @@ def carries_signal(node: Any) -> bool:
 MOVES: Final[frozenset[Any]] = frozenset({
     operator.getitem, torch.reshape, torch.flatten, torch.unflatten, torch.squeeze,
     torch.unsqueeze, torch.permute, torch.transpose, torch.Tensor.expand, torch.tile,
-    torch.repeat_interleave, torch.chunk, torch.split, torch.unbind, torch.index_select,
+    torch.repeat_interleave, torch.chunk, torch.split, torch.tensor_split, torch.unbind, torch.index_select,
     torch.gather, torch.roll, torch.flip, torch.movedim, torch.Tensor.to, kernels.from_windows,
     kernels.to_windows,
 })  # fmt: skip

@@ -81,27 +81,38 @@ def beyond(r: Tensor, x: Tensor) -> Tensor:
 
 def _plan(x: Tensor, window: Sequence[int], shift: Sequence[int]) -> tuple[list[int], list[int]]:
     """Return padded sizes, and the shift: 0 along axes that one window covers."""
-    padded = [-(-n // w) * w for n, w in zip(x.shape[1:3], window, strict=True)]
+    padded = [-(-n // w) * w for n, w in zip(x.shape[1:-1], window, strict=True)]
     moved = [0 if w >= n else s for n, w, s in zip(padded, window, shift, strict=True)]
     return padded, moved
 
 
+def _space(n: int) -> tuple[int, ...]:
+    return tuple(range(1, n + 1))
+
+
 def to_windows(x: Tensor, window: Sequence[int], shift: Sequence[int]) -> Tensor:
-    """Pad, roll and cut (batch, y, x, channel) into (batch·windows, position, channel)."""
-    (h, w), moved = _plan(x, window, shift)
-    x = F.pad(x, (0, 0, 0, w - x.shape[2], 0, h - x.shape[1]))
-    x = torch.roll(x, [-s for s in moved], (1, 2)) if any(moved) else x
-    x = x.reshape(len(x), h // window[0], window[0], w // window[1], window[1], x.shape[3])
-    return x.transpose(2, 3).reshape(-1, window[0] * window[1], x.shape[5])
+    """Pad, roll and cut (batch, space..., channel) into (batch·windows, position, channel)."""
+    sizes, moved = _plan(x, window, shift)
+    n, channels = len(sizes), x.shape[-1]
+    missing = [size - old for size, old in zip(sizes, x.shape[1:-1], strict=True)]
+    x = F.pad(x, [0, 0, *(width for m in reversed(missing) for width in (0, m))])
+    x = torch.roll(x, [-s for s in moved], _space(n)) if any(moved) else x
+    cut = [k for size, w in zip(sizes, window, strict=True) for k in (size // w, w)]
+    x = x.reshape(len(x), *cut, channels)
+    order = [0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2), 2 * n + 1]
+    return x.permute(order).reshape(-1, math.prod(window), channels)
 
 
 def from_windows(y: Tensor, x: Tensor, window: Sequence[int], shift: Sequence[int]) -> Tensor:
-    """Undo `to_windows` of `x`: join, roll back and crop to (batch, y, x, channel)."""
-    (h, w), moved = _plan(x, window, shift)
-    y = y.reshape(len(x), h // window[0], w // window[1], window[0], window[1], y.shape[2])
-    y = y.transpose(2, 3).reshape(len(x), h, w, y.shape[5])
-    y = torch.roll(y, moved, (1, 2)) if any(moved) else y
-    return y[:, : x.shape[1], : x.shape[2]]
+    """Undo `to_windows` of `x`: join, roll back and crop to (batch, space..., channel)."""
+    sizes, moved = _plan(x, window, shift)
+    n, channels = len(sizes), y.shape[-1]
+    counts = [size // w for size, w in zip(sizes, window, strict=True)]
+    y = y.reshape(len(x), *counts, *window, channels)
+    order = [0, *(axis for i in range(n) for axis in (1 + i, 1 + n + i)), 2 * n + 1]
+    y = y.permute(order).reshape(len(x), *sizes, channels)
+    y = torch.roll(y, moved, _space(n)) if any(moved) else y
+    return y[(slice(None), *(slice(0, size) for size in x.shape[1:-1]))]
 
 
 def on_window_padding(r: Tensor, x: Tensor, window: Sequence[int], shift: Sequence[int]) -> Tensor:
@@ -115,14 +126,13 @@ def window_mask(x: Tensor, bias: Tensor, window: Sequence[int], shift: Sequence[
 
     Shape (1 or batch·windows, heads, position, position).
     """
-    (h, w), moved = _plan(x, window, shift)
+    sizes, moved = _plan(x, window, shift)
     if not any(moved):
         return bias
-    rows, columns = (
-        _region(n, k, s, x.device) for n, k, s in zip((h, w), window, moved, strict=True)
-    )
-    region = (rows[:, None] * 3 + columns[None])[None, :, :, None]
-    parts = to_windows(region, window, (0, 0))[..., 0]
+    region = torch.zeros((), dtype=torch.long, device=x.device)
+    for n, w, s in zip(sizes, window, moved, strict=True):
+        region = region[..., None] * 3 + _region(n, w, s, x.device)
+    parts = to_windows(region[None, ..., None], window, [0] * len(sizes))[..., 0]
     apart = parts[:, None, :, None] != parts[:, None, None, :]
     return bias + torch.where(apart, -100.0, 0.0).to(bias.dtype).repeat(len(x), 1, 1, 1)
 

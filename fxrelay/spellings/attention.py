@@ -94,7 +94,7 @@ def _window_attention(
     """Torchvision's Swin attention in (shifted) windows; with `logit_scale` by cosines (v2)."""
     if training and (attention_dropout or dropout):
         raise ValueError("dropout is active (training=True), so two runs would differ")
-    window, shift = list(window_size), list(shift_size)
+    window, shift = window_size, shift_size
     x = call(kernels.to_windows, input, window, shift)
     if logit_scale is not None and qkv_bias is not None:
         qkv_bias = call(kernels.without_middle_third, qkv_bias)
@@ -128,5 +128,6 @@ BY_NAME: Mapping[str, Spelling] = {
     "scaled_dot_product_attention": _attend,
     "multi_head_attention_forward": multi_head_attention,
     "torchvision.models.swin_transformer.shifted_window_attention": _window_attention,
+    "torchvision.models.video.swin_transformer.shifted_window_attention_3d": _window_attention,
     "torchvision.models.swin_transformer._patch_merging_pad": _patch_merging,
 }

@@ -42,7 +42,14 @@ BY_NAME: Mapping[str, Spelling] = {
     "instance_norm": _instance_norm,
 }
 
+
+def _inference_batch_norm(input, weight, bias, mean, var, momentum, eps):
+    """Batch norm as an export leaves it: with statistics of the batch that nobody uses."""
+    return batch_norm(input, mean, var, weight, bias, False, 0.0, eps), None, None
+
+
 BY_KEY = {
+    torch.ops.aten._native_batch_norm_legit_no_training.default: _inference_batch_norm,
     torch.ops.aten.batch_norm.default: aten_batch_norm,
     torch.batch_norm: aten_batch_norm,
     torch.ops.aten.instance_norm.default: _aten_instance_norm,

@@ -1,5 +1,6 @@
 """Spellings of index maps: operators that move elements and compute nothing."""
 
+import itertools
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -105,6 +106,20 @@ def _chunk(input, chunks, dim=0):
 def _split(input, split_size_or_sections=None, dim=0, *, split_size=None, split_sizes=None):
     sizes = (split_size_or_sections, split_size, split_sizes)
     return call(torch.split, input, next(s for s in sizes if s is not None), dim)
+
+
+def _tensor_split(input, indices_or_sections=None, dim=0, *, indices=None, sections=None):
+    """Cut at places, or into parts; each is an index of its own."""
+    given = next(g for g in (indices_or_sections, indices, sections) if g is not None)
+    if isinstance(given, int):
+        return call(torch.tensor_split, input, given, dim)
+    ends = [None, *given, None]
+    return tuple(_at(input, dim, slice(*pair)) for pair in itertools.pairwise(ends))
+
+
+def _copy(input, src, non_blocking=False):
+    """Return what an exported write into `input` leaves there."""
+    return call(torch.Tensor.expand, src, call(getattr, input, "shape"))
 
 
 def _unbind(input, dim=0):
@@ -217,7 +232,7 @@ BY_NAME: Mapping[str, Spelling] = {
     "expand": _expand, "broadcast_to": _expand, "expand_as": _expand_as, "repeat": _repeat,
     "tile": _repeat, "repeat_interleave": _repeat_interleave, "pad": _pad,
     "constant_pad_nd": lambda input, pad, value=0: _pad(input, pad, "constant", value),
-    "chunk": _chunk, "split": _split, "split_with_sizes": _split, "tensor_split": _chunk,
+    "chunk": _chunk, "split": _split, "split_with_sizes": _split, "tensor_split": _tensor_split,
     "unbind": _unbind, "cat": _cat, "concat": _cat, "concatenate": _cat, "stack": _stack,
     "slice": _slice, "select": _select, "narrow": _narrow, "index": _index,
     "index_select": _index_select, "gather": _gather, "roll": _roll, "flip": _flip,
@@ -226,7 +241,7 @@ BY_NAME: Mapping[str, Spelling] = {
     "pixel_shuffle": _shuffle(F.pixel_shuffle), "pixel_unshuffle": _shuffle(F.pixel_unshuffle),
     "channel_shuffle": _shuffle(F.channel_shuffle),
     "im2col": _unfold, "unfold": _windows, "fold": _fold, "slice_scatter": _slice_scatter,
-    "select_scatter": _select_scatter,
+    "select_scatter": _select_scatter, "copy": _copy,
 }  # fmt: skip
 
 #: spellings that a name does not tell: ``F.unfold`` takes patches, ``Tensor.unfold`` windows
