@@ -2,6 +2,7 @@
 
 import os
 import re
+import traceback
 from pathlib import Path
 
 import torch
@@ -41,6 +42,16 @@ def source_line(trace: str | None) -> str | None:
         return None
     file, number = own[-1]
     return f"{Path(file).name}:{number}"
+
+
+def raised_at(error: BaseException) -> str:
+    """Return `` at file.py:41 (source text)`` for the user's line that an error comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not any(f.filename.startswith(p) for p in LIBRARIES)]
+    if not own:
+        return ""
+    text = f" ({own[-1].line})" if own[-1].line else ""
+    return f" at {Path(own[-1].filename).name}:{own[-1].lineno}{text}"
 
 
 def listed(items: list[str], most: int = 20) -> str:

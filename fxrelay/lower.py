@@ -5,15 +5,18 @@ size (integers read from shapes), and only signals carry relevance.
 """
 
 import operator
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from fxrelay.arguments import Arguments
 from fxrelay.constants import Constants, reads_size
 from fxrelay.errors import listed, located
 from fxrelay.meta import PATH, SIZE
+from fxrelay.outputs import Pick, picked
 from fxrelay.roles import computes_size, is_silent
 from fxrelay.roles import word as _word
 from fxrelay.shapes import shapes_in
@@ -22,7 +25,7 @@ from fxrelay.text import unique
 
 #: calls that check something and compute nothing
 CHECKS = frozenset({
-    "_assert", "_assert_async", "_assert_is_none", "_assert_scalar", "_assert_tensor_metadata",
+    "assert", "assert_async", "assert_is_none", "assert_scalar", "assert_tensor_metadata",
 })  # fmt: skip
 #: calls whose result may share the memory of their first argument
 VIEWS = frozenset({
@@ -97,8 +100,10 @@ class Memory:
 class Lowering:
     """One pass over a captured graph."""
 
-    def __init__(self, captured: fx.GraphModule, example: Any = None) -> None:
-        self.captured, self.example = captured, example
+    def __init__(
+        self, captured: fx.GraphModule, call: Arguments | None, explained: Collection[str]
+    ) -> None:
+        self.captured, self.call, self.explained = captured, call, explained
         self.shapes: dict[fx.Node, tuple[int, ...]] | None = None
         self.graph = fx.Graph(owning_module=captured)
         self.tracer = LoweringTracer(self.graph, captured)
@@ -109,7 +114,7 @@ class Lowering:
         self.final = _final_calls(captured.graph)
         self.memory = Memory(captured.graph)
 
-    def run(self, output: str | int | None) -> fx.GraphModule:
+    def run(self, output: Pick | None) -> fx.GraphModule:
         """Return the canonical graph module."""
         for node in self.captured.graph.nodes:
             if node.op == "output":
@@ -157,11 +162,11 @@ class Lowering:
         return isinstance(target, fx.Proxy) and not target.node.meta.get(SIZE)
 
     def _lower(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        if node.op == "placeholder" and node.args:
-            return node.args[0]  # an argument keeps its default
+        if node.op == "placeholder":
+            return self._copy(node, (), {}) if self._is_input(node) else self._fixed(node)
         if node.op not in ("call_function", "call_method"):
             return self._copy(node, args, kwargs)
-        if getattr(node.target, "__name__", node.target) in CHECKS:
+        if _word(node) in CHECKS:
             return None
         carries = any(n in self.signals for n in _nodes(args, kwargs))
         if not carries and _is_in_place(node) and self._is_tensor(args):
@@ -182,10 +187,18 @@ class Lowering:
         shape = {"shape": self._shape(node.args[0])} if node.target in SHAPED else {}
         return lower(*args, **kwargs, **shape)
 
+    def _is_input(self, node: fx.Node) -> bool:
+        """Whether a placeholder stays one: the example has it, or there is no default."""
+        return not node.args if self.call is None else str(node.target) in self.call.tensors
+
+    def _fixed(self, node: fx.Node) -> Any:
+        default = node.args[0] if node.args else None
+        return default if self.call is None else self.call.fixed.get(str(node.target), default)
+
     def _shape(self, node: Any) -> tuple[int, ...] | None:
         """Shape that the example gives a captured node; None without an example."""
-        if self.shapes is None and self.example is not None:
-            self.shapes = shapes_in(self.captured, self.example)
+        if self.shapes is None and self.call is not None:
+            self.shapes = shapes_in(self.captured, {**self.call.fixed, **self.call.tensors})
         return None if self.shapes is None else self.shapes.get(node)
 
     def _copy(self, node: fx.Node, args: Any, kwargs: Any) -> fx.Proxy:
@@ -205,8 +218,9 @@ class Lowering:
         for i, node in enumerate(created):
             node.stack_trace = source.stack_trace
             if node.op == "placeholder":
-                self.signals.add(node)
-                node.meta[PATH] = node.name
+                if str(node.target) in self.explained:
+                    self.signals.add(node)
+                    node.meta[PATH] = node.name
             elif reads_size(node):
                 node.meta[SIZE] = True
             elif node in self.signals:
@@ -226,24 +240,19 @@ class Lowering:
         node._rename(own_path.replace(".", "_"))
         return own_path
 
-    def _output(self, pick: str | int | None) -> None:
+    def _output(self, pick: Pick | None) -> None:
         lookup: Any = self.env.__getitem__
         value: Any = fx.map_arg(self.captured.graph.output_node().args[0], lookup)
         spec = getattr(getattr(self.captured.graph._codegen, "pytree_info", None), "out_spec", None)
         if spec is not None:
             value = pytree.tree_unflatten(list(value), spec)
-        if pick is not None:
-            value = _picked(value, pick)
-        elif isinstance(value, tuple | list) and len(value) == 1:
-            value = value[0]
-        if not isinstance(value, fx.Proxy):
-            names = list(value) if isinstance(value, dict) else list(range(len(value)))
-            kind = "dict" if isinstance(value, dict) else "tuple"
+        node = picked(value, pick).node
+        if node not in self.signals:
             raise ValueError(
-                f"trace: needs one output tensor; got {kind} with {names}. "
-                "Choose one with output=..."
+                f"trace: needs an output that depends on {', '.join(self.explained)}; got "
+                f"{located(node)}, which does not. Choose another with output=... or explain=..."
             )
-        self.graph.output(value.node)
+        self.graph.output(node)
 
 
 def module_of(node: fx.Node) -> tuple[str, type | None]:
@@ -263,13 +272,6 @@ def _final_calls(graph: fx.Graph) -> set[fx.Node]:
     keys = [list(n.meta.get("nn_module_stack") or ("",))[-1] for n in calls]
     following = [*keys[1:], None]
     return {n for n, key, after in zip(calls, keys, following, strict=True) if key != after}
-
-
-def _picked(value: Any, pick: str | int) -> Any:
-    known = list(value) if isinstance(value, dict) else list(range(len(value)))
-    if pick not in known:
-        raise ValueError(f"trace: needs output in {known}; got {pick!r}.")
-    return value[pick]
 
 
 def _views(node: fx.Node) -> bool:

@@ -13,3 +13,5 @@ ROW: Final = "row"
 REWRITES: Final = "rewrites"
 #: on placeholders: how many axes the input has, where an example told
 RANK: Final = "rank"
+#: on graph modules: arguments that were no tensors when the model was traced
+FIXED: Final = "fixed"

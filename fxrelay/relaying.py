@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from fxrelay import facts, kernels, share
 from fxrelay.annotating import require_annotated
 from fxrelay.batches import batches
+from fxrelay.inputs import output_of_shapes
 from fxrelay.meta import PATH, RULE
 from fxrelay.operators import operator_of
 from fxrelay.passes import drop_dead_calls, fold_constants, merge_equal_calls
@@ -30,7 +31,7 @@ class Relevance:
     output : Tensor (batch, ...)
         The model's output.
     relevance : Tensor, shape of the input; or a dict of them by input name
-        Relevance of the input, in units of the seed.
+        Relevance of the explained inputs, in units of the seed; a dict where there are several.
     recorded : dict of path to Tensor
         Relevance at the recorded nodes, shape of their outputs.
     activations : dict of path to Tensor
@@ -76,8 +77,13 @@ class Relay:
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the model's inputs."""
-        return [str(n.target) for n in self.model.graph.nodes if n.op == "placeholder"]
+        """Names of the model's inputs, in the order in which the program takes them."""
+        return list(_inputs(self.model))
+
+    @property
+    def explained(self) -> list[str]:
+        """Names of the inputs that get relevance; the others are constants."""
+        return [name for name, node in _inputs(self.model).items() if PATH in node.meta]
 
     def __call__(self, *inputs_and_seed: Tensor) -> Relevance:
         """Run the program.
@@ -87,12 +93,30 @@ class Relay:
         *inputs_and_seed : Tensors
             The model's inputs (batch, ...), then the seed: relevance at the output, of its shape.
         """
+        if len(inputs_and_seed) != len(self.inputs) + 1:
+            raise ValueError(
+                f"relay: needs ({', '.join([*self.inputs, 'seed'])}); got {len(inputs_and_seed)} "
+                "tensors. Inputs come in this order, the seed is last."
+            )
         *inputs, _ = inputs_and_seed
         require_in_boxes(self.boxes, dict(zip(self.inputs, inputs, strict=True)))
-        out = self.graph(*inputs_and_seed)
+        out = self._run(*inputs_and_seed)
         relevance = out["relevance"]
-        only = relevance[self.inputs[0]] if len(relevance) == 1 else relevance
+        only = relevance[self.explained[0]] if len(relevance) == 1 else relevance
         return Relevance(out["output"], only, out["recorded"], out["activations"], out["sinks"])
+
+    def _run(self, *inputs_and_seed: Tensor) -> Any:
+        try:  # forward itself: calling the module would print a traceback of its own
+            return self.graph.forward(*inputs_and_seed)
+        except RuntimeError:
+            *inputs, seed = inputs_and_seed
+            named = dict(zip(self.inputs, inputs, strict=True))
+            shape = tuple(output_of_shapes(self.model, named, len(seed), "relay").shape)
+            if tuple(seed.shape) != shape:
+                raise ValueError(
+                    f"relay: needs a seed of the output's shape, {shape}; got {tuple(seed.shape)}."
+                ) from None
+            raise
 
     def __repr__(self) -> str:
         return f"Relay of {type(self.model).__name__}: {len(self.graph.graph.nodes)} nodes"
@@ -200,11 +224,11 @@ def _looked_up(arguments: Any, program: Program) -> Any:
 
 def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
     graph, nodes = program.model.graph, program.relevance
-    inputs = {str(n.target): n for n in graph.nodes if n.op == "placeholder"}
+    inputs = {name: n for name, n in _inputs(program.model).items() if PATH in n.meta}
 
     def relevance_of(wanted: Mapping[str, fx.Node]) -> dict[str, Any]:
         return {
-            name: nodes[n] if n in nodes else program.call(torch.zeros_like, program.env[n])
+            name: nodes[n] if n in nodes else _nothing(program, program.env[n])
             for name, n in wanted.items()
         }
 
@@ -216,6 +240,15 @@ def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
         "sinks": program.sinks,
     }
     program.graph.output(fx.node.map_aggregate(result, lambda p: getattr(p, "node", p)))
+
+
+def _nothing(program: Program, x: Any) -> Any:
+    """Relevance of what the output does not depend on; floating point for integers too."""
+    return program.call(torch.mul, program.call(torch.zeros_like, x), 0.0)
+
+
+def _inputs(model: fx.GraphModule) -> dict[str, fx.Node]:
+    return {str(n.target): n for n in model.graph.nodes if n.op == "placeholder"}
 
 
 def _recorded(graph: fx.GraphModule, record: Sequence[str]) -> dict[str, fx.Node]:

@@ -4,7 +4,7 @@ Everything that crosses between fxrelay, fxrelay_analysis and fxrelay_viz is an 
 these names. This module imports no torch.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ Y: Final = "y"
 X: Final = "x"
 TOKEN: Final = "token"
 FEATURE: Final = "feature"
+TIME: Final = "time"
 CLASS: Final = "class"
 
 # variables of an attribution Dataset
@@ -29,7 +30,13 @@ PREDICTION: Final = "prediction"
 LABEL: Final = "label"
 INPUT: Final = "input"
 RELEVANCE_AT: Final = "relevance_at_"
+#: relevance and values of the other inputs of a model with several, by name
+RELEVANCE_OF: Final = "relevance_of_"
+INPUT_OF: Final = "input_"
 SINK: Final = "sink_"
+#: coordinates beside TARGET: where in an output with more axes, "target_y"; what is argued against
+TARGET_AT: Final = "target_"
+AGAINST: Final = "against"
 
 # dimensions and variables of an analysis DataTree (one group per category, and RANKING)
 COMPONENT: Final = "component"
@@ -58,6 +65,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     PREDICTION: ("predicted class", "class index"),
     LABEL: ("true class", "class index"),
     TARGET: ("explained output", "class index"),
+    AGAINST: ("output argued against", "class index"),
     INPUT: ("model input", "1"),
     SAMPLE: ("sample id", "1"),
     CLASS: ("class name", "1"),
@@ -84,6 +92,16 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "analysed": ("category with enough samples", "1"),
 }  # fmt: skip
 
+#: beginning of a name -> (long_name of the rest, unit), for variables that have no row of their own
+PREFIXES: Final[Mapping[str, tuple[str, str]]] = {
+    RELEVANCE_OF: ("relevance of {}", "output units"),
+    RELEVANCE_AT: ("relevance at {}", "output units"),
+    SINK: ("relevance absorbed by {}", "output units"),
+    INPUT_OF: ("model input {}", "1"),
+    TARGET_AT: ("{} of the explained output", "index"),
+    f"{AGAINST}_": ("{} of the output argued against", "index"),
+}
+
 
 class SchemaError(ValueError):
     """A Dataset that does not follow the schema; the text lists every fault and its remedy."""
@@ -93,20 +111,28 @@ def describe(ds: xr.Dataset) -> xr.Dataset:
     """Return a copy of `ds` whose known variables carry ``long_name`` and ``units``."""
     out = ds.copy()
     for name in map(str, out.variables):
-        known, prefix = VARIABLES.get(name), name.partition("_at_")
-        if known is not None:
-            long_name, units = known
-        elif prefix[1]:
-            long_name, units = f"{prefix[0]} at {prefix[2]}", "output units"
-        elif name.startswith(SINK):
-            long_name, units = f"relevance absorbed by {name.removeprefix(SINK)}", "output units"
-        else:
+        if (known := VARIABLES.get(name) or _by_prefix(name)) is None:
             continue
+        long_name, units = known
         known_attrs = {"long_name": long_name, "units": units}
         if out[name].dtype.kind in "mM":
             del known_attrs["units"]  # files keep the unit of a date there
         out[name].attrs = known_attrs | out[name].attrs
     return out
+
+
+def _by_prefix(name: str) -> tuple[str, str] | None:
+    prefix = next((p for p in PREFIXES if name.startswith(p)), None)
+    if prefix is None:
+        return None
+    long_name, units = PREFIXES[prefix]
+    return long_name.format(name.removeprefix(prefix)), units
+
+
+def relevances(ds: xr.Dataset) -> list[str]:
+    """Return the variables with the relevance of an input, the first input's first."""
+    others = sorted(str(n) for n in ds.data_vars if str(n).startswith(RELEVANCE_OF))
+    return [RELEVANCE, *others] if RELEVANCE in ds.data_vars else others
 
 
 def validate(ds: xr.Dataset) -> xr.Dataset:
@@ -139,7 +165,8 @@ def _has_relevance(ds: xr.Dataset) -> list[str]:
 
 
 def _leads_with_sample(ds: xr.Dataset) -> list[str]:
-    names = [n for n in (RELEVANCE, OUTPUT, PREDICTION, LABEL, TARGET, INPUT) if n in ds]
+    names = [n for n in (RELEVANCE, OUTPUT, PREDICTION, LABEL, TARGET, INPUT, AGAINST) if n in ds]
+    names += [n for n in relevances(ds) if n != RELEVANCE]
     wrong = {n: ds[n].dims for n in names if ds[n].dims[:1] != (SAMPLE,)}
     return [
         f"'{name}' needs '{SAMPLE}' as its first dimension; got {dims}. "
@@ -166,20 +193,24 @@ def _names_every_sample(ds: xr.Dataset) -> list[str]:
 
 
 def _known_dimensions(ds: xr.Dataset) -> list[str]:
-    if RELEVANCE not in ds.data_vars:
-        return []
-    dims = tuple(d for d in ds[RELEVANCE].dims if d not in (SAMPLE, TARGET))
-    if dims in LAYOUTS:
-        return []
     allowed = " or ".join(str(layout) for layout in LAYOUTS)
     return [
-        f"'{RELEVANCE}' needs ('{SAMPLE}', ['{TARGET}',] ...) with {allowed}; got {dims}. "
+        f"'{name}' needs ('{SAMPLE}', ['{TARGET}',] ...) with {allowed}; got {dims}. "
         "Rename with ds.rename(...)."
+        for name in relevances(ds)
+        for dims in [tuple(str(d) for d in ds[name].dims if d not in (SAMPLE, TARGET))]
+        if _plain(dims, name) not in LAYOUTS + ((),) * (name != RELEVANCE)
     ]
+
+
+def _plain(dims: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Drop the input's name from its own dimensions: they differ in size from the first input's."""
+    return tuple(d.removesuffix(f"_{name.removeprefix(RELEVANCE_OF)}") for d in dims)
 
 
 def _numeric(ds: xr.Dataset) -> list[str]:
     kinds = {RELEVANCE: "f", OUTPUT: "f", PREDICTION: "iu", LABEL: "iu", TARGET: "iu"}
+    kinds |= {AGAINST: "iu"} | dict.fromkeys(relevances(ds), "f")
     words = {"f": "floating point", "iu": "integer"}
     return [
         f"'{name}' needs to be {words[kind]}; got {ds[name].dtype}. Use .astype(...)."
@@ -189,16 +220,19 @@ def _numeric(ds: xr.Dataset) -> list[str]:
 
 
 def _finite(ds: xr.Dataset) -> list[str]:
-    if RELEVANCE not in ds.data_vars or ds[RELEVANCE].chunks is not None:
+    return [fault for name in relevances(ds) for fault in _not_finite(name, ds[name])]
+
+
+def _not_finite(name: str, relevance: xr.DataArray) -> list[str]:
+    if relevance.chunks is not None:
         return []  # a lazy Dataset was checked when its shards were written
-    relevance = ds[RELEVANCE]
     if relevance.dtype.kind != "f" or relevance.dims[:1] != (SAMPLE,) or not relevance.size:
         return []
     bad = ~np.isfinite(relevance.values).reshape(relevance.sizes[SAMPLE], -1).all(axis=1)
     if not bad.any():
         return []
     return [
-        f"'{RELEVANCE}' needs to be finite; got NaN or infinity in {int(bad.sum())} of {bad.size} "
+        f"'{name}' needs to be finite; got NaN or infinity in {int(bad.sum())} of {bad.size} "
         f"samples, first at position {int(np.argmax(bad))}. Drop them with ds.isel({SAMPLE}=...)."
     ]
 
@@ -207,7 +241,7 @@ def _labels_in_range(ds: xr.Dataset) -> list[str]:
     if OUTPUT not in ds or CLASS not in ds[OUTPUT].dims:
         return []
     n, out = ds.sizes[CLASS], []
-    for name in (PREDICTION, LABEL, TARGET):
+    for name in (PREDICTION, LABEL, TARGET, AGAINST):
         if name in ds and ds[name].dtype.kind in "iu" and ds[name].size:
             low, high = int(ds[name].min()), int(ds[name].max())
             if low < 0 or high >= n:
@@ -216,8 +250,8 @@ def _labels_in_range(ds: xr.Dataset) -> list[str]:
 
 
 #: what may follow (sample, [target]) in `relevance`
-LAYOUTS: Final[tuple[tuple[Hashable, ...], ...]] = (
-    (CHANNEL, Y, X), (CHANNEL, X), (TOKEN,), (TOKEN, FEATURE), (FEATURE,),
+LAYOUTS: Final[tuple[tuple[str, ...], ...]] = (
+    (CHANNEL, Y, X), (CHANNEL, TIME, Y, X), (CHANNEL, X), (TOKEN,), (TOKEN, FEATURE), (FEATURE,),
 )  # fmt: skip
 
 CHECKS: Final[tuple[Callable[[xr.Dataset], list[str]], ...]] = (

@@ -6,7 +6,7 @@ answered from old shards.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,19 @@ import numpy as np
 import xarray as xr
 import xxhash
 from torch import Tensor
+from torch.utils import _pytree as pytree
 from tqdm.auto import tqdm
 
 from fxrelay import schema
-from fxrelay.attributing import attribute, explainer
+from fxrelay.attributing import Plan, attribute, bound, explainer
 from fxrelay.composites import Composite
+from fxrelay.entries import Given, Target, target_indices
 from fxrelay.execute import Executor, Serial
 from fxrelay.files import writable_folder, write_atomically, write_netcdf
-from fxrelay.inputs import output_shape, require_finite
+from fxrelay.outputs import Pick
 from fxrelay.relaying import Relay
 from fxrelay.samples import Pairs, Samples
-from fxrelay.targets import Target, needs_output, target_indices
+from fxrelay.targets import Function, target_of
 from fxrelay.tracing import Model
 
 MANIFEST = "manifest.json"
@@ -40,18 +42,18 @@ class Job:
     composite: Composite | str | None
     samples: Pairs
     ids: np.ndarray
-    targets: np.ndarray | str | None
+    target: Target
     path: Path
     options: dict[str, Any] = field(default_factory=dict)
 
 
 def attribute_dataset(
     model: Model,
-    dataset: Samples | tuple[Any, Any],
+    dataset: Samples | tuple[Any, Any] | Mapping[str, Any],
     path: str | Path,
     *,
     composite: Composite | str,
-    target: Target | str = "label",
+    target: Given | str | Target = "label",
     classes: Sequence[str] | None = None,
     sample: Sequence[Any] | None = None,
     shard_size: int = 1000,
@@ -59,7 +61,8 @@ def attribute_dataset(
     record: Sequence[str] = (),
     sinks: bool = False,
     keep_input: bool = True,
-    output: str | int | None = None,
+    output: Pick | None = None,
+    explain: Sequence[str] | None = None,
     executor: Executor | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
@@ -69,11 +72,13 @@ def attribute_dataset(
     ----------
     model : nn.Module, GraphModule or ExportedProgram
         In eval mode.
-    dataset : map-style dataset, or (inputs, labels)
-        ``dataset[i]`` is x or (x, label). Arrays and tensors count as datasets of x.
+    dataset : map-style dataset, (inputs, labels), or a dict of inputs
+        ``dataset[i]`` is x or (x, label). Arrays and tensors count as datasets of x. For models
+        with several inputs x is a dict or tuple of arrays, as are the inputs in (inputs, labels),
+        with samples first; a dict of inputs alone has no labels.
     path : path
         The folder; it is made when missing. A folder of another run is an error.
-    target : "label", "argmax", "top<k>", or labels
+    target : "label", "argmax", "top<k>", labels, index, or `fxrelay.targets`
         What to explain; "label" is each sample's own.
     shard_size : int
         Samples a shard, 1e3 to 1e4 for images.
@@ -99,11 +104,14 @@ def attribute_dataset(
     folder = writable_folder(path, "attribute_dataset")
     samples = Pairs.of(dataset)
     example, _ = samples.part(0, min(2, len(samples))).read()
+    given, n = bound(model, example)
     program = explainer(
-        model, composite, example=example, record=record, sinks=sinks, output=output
+        model, composite, example=given, record=record, sinks=sinks, output=output, explain=explain
     )
-    targets = _checked_targets(program, samples, target)
-    manifest = _manifest(program, len(samples), shard_size, target, keep_input, classes)
+    chosen = _checked_target(Plan.checked(program, given.tensors, n), samples, target)
+    manifest = _manifest(
+        program, len(samples), shard_size, _name(target, chosen), keep_input, classes
+    )
     _require_same_run(folder, manifest)
     ids = np.arange(len(samples)) if sample is None else np.asarray(sample)
     if len(ids) != len(samples):
@@ -117,14 +125,15 @@ def attribute_dataset(
     place = executor or Serial()
     local = isinstance(place, Serial)
     if not local:
-        options |= {"record": tuple(record), "sinks": sinks, "output": output}
+        options |= {
+            "record": tuple(record), "sinks": sinks, "output": output, "explain": explain,
+        }  # fmt: skip
     write_atomically(folder / MANIFEST, lambda p: p.write_text(json.dumps(manifest, indent=1)))
     cuts = [slice(i, min(i + shard_size, len(ids))) for i in range(0, len(ids), shard_size)]
     jobs = [
         Job(program if local else model, None if local else composite,
             samples.part(cut.start, cut.stop), ids[cut],
-            targets[cut] if isinstance(targets, np.ndarray) else targets,
-            folder / f"shard-{i:06d}.nc", options)
+            chosen.part(cut), folder / f"shard-{i:06d}.nc", options)
         for i, cut in enumerate(cuts)
     ]  # fmt: skip
     _run(place, jobs, progress)
@@ -143,9 +152,8 @@ def make_shard(job: Job) -> Path:
     digest = _digest(x, labels, job)
     if _is_done(job.path, digest):
         return job.path
-    require_finite(x, "attribute_dataset")
     ds = attribute(
-        job.model, x, job.targets, composite=job.composite, label=labels, sample=job.ids,
+        job.model, x, job.target, composite=job.composite, label=labels, sample=job.ids,
         **job.options,
     )  # fmt: skip
     ds.attrs[DIGEST] = digest
@@ -185,26 +193,35 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     return ds
 
 
-def _checked_targets(program: Relay, samples: Pairs, target: Any) -> Any:
-    first, _ = samples.part(0, 1).read()
-    classes = int(np.prod(output_shape(program.model, first)[1:]))
+def _checked_target(plan: Plan, samples: Pairs, target: Any) -> Target:
     labels = samples.all_labels()
     if labels is not None:
-        target_indices(labels, len(samples), classes)
+        target_indices(labels, len(samples), plan.n_classes)
     if isinstance(target, str) and target == "label":
         if labels is None:
             raise ValueError(
                 "attribute_dataset: needs labels for target='label'; got a dataset without. "
                 "Pass (inputs, labels), or target='argmax'."
             )
-        return labels
-    if needs_output(target):
+        target = labels
+    chosen = target_of(target)
+    if isinstance(chosen, Function):
+        raise ValueError(
+            f"attribute_dataset: needs a target that can be told from others when a run resumes; "
+            f"got the function {chosen}. Use fxrelay.targets, or labels that it computes."
+        )
+    return chosen.checked(plan.space, len(samples))
+
+
+def _name(target: Any, chosen: Target) -> str:
+    """Return how the manifest tells targets apart; what was given is in each shard's digest."""
+    if isinstance(target, str):
         return target
-    return target_indices(target, len(samples), classes).numpy()
+    return str(chosen) if chosen.needs_output else chosen.name
 
 
 def _manifest(
-    program: Relay, n: int, shard_size: int, target: Any, keep_input: bool, classes: Any
+    program: Relay, n: int, shard_size: int, target: str, keep_input: bool, classes: Any
 ) -> dict[str, Any]:
     if shard_size < 1:
         raise ValueError(f"attribute_dataset: needs shard_size >= 1; got {shard_size}.")
@@ -214,7 +231,7 @@ def _manifest(
         "shard_size": shard_size,
         "model_digest": program.digest,
         "composite": program.model.meta.get(schema.COMPOSITE, ""),
-        "target": target if isinstance(target, str) else "given",
+        "target": target,
         "keep_input": keep_input,
         "classes": None if classes is None else [str(c) for c in classes],
     }
@@ -236,14 +253,22 @@ def _require_same_run(folder: Path, manifest: dict[str, Any]) -> None:
         )
 
 
-def _digest(x: Tensor, labels: np.ndarray | None, job: Job) -> str:
+def _digest(x: Any, labels: np.ndarray | None, job: Job) -> str:
     hasher = xxhash.xxh3_128()
-    for array in (x.numpy(), labels, job.targets, job.ids):
-        if isinstance(array, np.ndarray):
-            hasher.update(f"{array.dtype} {array.shape}".encode())
-            names = array.dtype.kind in "OU"
-            hasher.update(str(array.tolist()).encode() if names else array.tobytes())
+    for path, leaf in pytree.tree_flatten_with_path(x)[0]:
+        if isinstance(leaf, Tensor):
+            hasher.update(pytree.keystr(path).encode())
+            _add(hasher, leaf.numpy())
+    for array in (labels, *job.target.arrays(), job.ids):
+        if array is not None:
+            _add(hasher, array)
     return hasher.hexdigest()
+
+
+def _add(hasher: Any, array: np.ndarray) -> None:
+    hasher.update(f"{array.dtype} {array.shape}".encode())
+    names = array.dtype.kind in "OU"
+    hasher.update(str(array.tolist()).encode() if names else array.tobytes())
 
 
 def _is_done(path: Path, digest: str) -> bool:

@@ -5,31 +5,41 @@ functions that they call, with parameters as ``get_attr`` nodes. `fxrelay.spelli
 operator its canonical call. Where symbolic tracing fails, ``torch.export`` takes over.
 """
 
-import inspect
+import copy
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partialmethod
+from types import FunctionType
 from typing import Any, TypeGuard
 
 import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from fxrelay.errors import TraceFailed, listed
+from fxrelay.arguments import Arguments, Inputs, arguments_of, required
+from fxrelay.errors import TraceFailed, raised_at
 from fxrelay.forwards import forward_of
+from fxrelay.inputs import explained
 from fxrelay.lower import Lowering
-from fxrelay.meta import RANK
+from fxrelay.meta import FIXED, RANK
+from fxrelay.outputs import Pick
+from fxrelay.preconditions import require_traceable
+from fxrelay.roles import carries_signal
 
 Model = nn.Module | fx.GraphModule | ExportedProgram
+#: what tracing keeps whole
+Leaves = Sequence[type[nn.Module] | Callable[..., Any]]
 
 
 def trace(
     model: Model,
-    example: torch.Tensor | Sequence[torch.Tensor] | None = None,
+    example: Inputs | Arguments | None = None,
     *,
-    output: str | int | None = None,
-    leaf: Sequence[type[nn.Module]] = (),
+    output: Pick | None = None,
+    explain: Sequence[str] | None = None,
+    leaf: Leaves = (),
 ) -> fx.GraphModule:
     """Trace `model` into a canonical graph.
 
@@ -37,12 +47,20 @@ def trace(
     ----------
     model : nn.Module, GraphModule or ExportedProgram
         In eval mode. Parameters are shared with the graph, not copied.
-    example : Tensor (batch, ...) or sequence of them, optional
-        Inputs that allow the ``torch.export`` fallback, and tell how many axes inputs have.
-    output : str or int, optional
-        Which entry of a dict or tuple output to explain.
-    leaf : sequence of module classes
-        Modules to keep whole; each needs a rule that is a function.
+    example : Tensor (batch, ...), sequence or mapping of them, optional
+        Inputs, as positional or keyword arguments of forward; arguments left out keep their
+        default, and those that are no tensors are fixed. They become the graph's inputs, tell how
+        many axes these have, and allow the ``torch.export`` fallback. Without an example, inputs
+        are the parameters of forward that have no default.
+    output : str, int or path, optional
+        Which tensor of a nested output to explain: a key, a position, or a path such as
+        ``"aux.0"``. Default the only one, or the entry "logits" or "out" of a dict.
+    explain : sequence of str, optional
+        Names of the inputs that get relevance; the others are constants. Default every floating
+        point input, and integers that an embedding looks up; every input without an example.
+    leaf : sequence of module classes and of functions
+        Modules, and functions given to ``torch.fx.wrap``, to keep whole; each needs a rule that is
+        a function.
 
     Returns
     -------
@@ -52,21 +70,30 @@ def trace(
     Raises
     ------
     ValueError
-        If a submodule is in train mode, or an operator is used in a way that cannot be explained.
+        If the model is in train mode, quantized, scripted, without values or of mixed types; if
+        inputs do not fit forward; or if an operator is used in a way that cannot be explained.
     TraceFailed
         If neither symbolic tracing nor ``torch.export`` captures the model.
     """
+    require_traceable(model)
     if isinstance(model, ExportedProgram):
         model = model.module(check_guards=False)
-    else:
-        require_eval(model)
+    call = None if example is None else arguments_of(model, example)
     with _unchanged_buffers(model):
-        captured = model if _is_captured(model) else _capture(model, example, leaf)
-    graph = Lowering(captured, example).run(output)
-    examples = (example,) if isinstance(example, torch.Tensor) else example or ()
-    inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
-    for node, value in zip(inputs, examples, strict=False):
-        node.meta[RANK] = value.dim()
+        captured = model if _is_captured(model) else _capture(model, call, leaf)
+    known = {} if call is None else call.tensors
+
+    def lowered(captured: fx.GraphModule) -> fx.GraphModule:
+        return Lowering(captured, call, explained(captured.graph, known, explain)).run(output)
+
+    graph = lowered(captured)
+    if call is not None and captured is not model and _has_opaque_calls(graph, leaf):
+        with suppress(TraceFailed):
+            graph = lowered(_export(model, call, TraceFailed("torch.fx.wrap hides functions")))
+    for node in graph.graph.nodes:
+        if str(node.target) in known and node.op == "placeholder":
+            node.meta[RANK] = known[str(node.target)].dim()
+    graph.meta[FIXED] = {} if call is None else dict(call.fixed)
     return graph
 
 
@@ -92,22 +119,6 @@ def _is_captured(model: nn.Module) -> TypeGuard[fx.GraphModule]:
     )
 
 
-def require_eval(model: nn.Module) -> None:
-    """Raise where any submodule is in train mode; containers of eval modules do not matter."""
-    if isinstance(model, fx.GraphModule):
-        return
-    training = [
-        f"`{name or 'the model'}` ({type(m).__name__})"
-        for name, m in model.named_modules()
-        if m.training
-    ]
-    if training:
-        raise ValueError(
-            f"trace: needs the model in eval mode; got {len(training)} modules in train mode:\n"
-            f"{listed(training, 5)}\nCall model.eval() first."
-        )
-
-
 class InPlaceProxy(fx.Proxy):
     """Keeps ``x += y`` what it is; torch.fx would make ``x = x + y`` of it."""
 
@@ -123,10 +134,18 @@ class InPlaceProxy(fx.Proxy):
 class ThroughTracer(fx.Tracer):
     """A tracer that enters every module but the leaves, and records where in the source it is."""
 
-    def __init__(self, leaf: Sequence[type[nn.Module]] = ()) -> None:
+    def __init__(self, call: Arguments, leaf: Leaves = ()) -> None:
         super().__init__()
-        self.leaf = tuple(leaf)
+        self.call, self.leaf = call, tuple(leaf)
         self.record_stack_traces = True
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: object = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """Make an input of every tensor of the call; other arguments keep their values."""
+        values = {n: self.create_proxy("placeholder", n, (), {}) for n in self.call.names}
+        forward = forward_of(self.root) or self.root.forward
+        return lambda *_: self.call.call(forward, values), []
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in a proxy that records augmented assignments."""
@@ -147,38 +166,60 @@ class ThroughTracer(fx.Tracer):
         return super().call_module(m, forward_of(m) or forward, args, kwargs)
 
 
-def _capture(model: nn.Module, example: Any, leaf: Sequence[type[nn.Module]]) -> fx.GraphModule:
-    model = nn.Sequential(model) if forward_of(model) else model
+def _capture(model: nn.Module, call: Arguments | None, leaf: Leaves) -> fx.GraphModule:
     try:
-        tracer = ThroughTracer(leaf)
-        graph = tracer.trace(model, concrete_args=_defaults(model))
+        graph = ThroughTracer(call or required(model), leaf).trace(model)
         return fx.GraphModule(model, graph, type(model).__name__)
     except Exception as error:
-        if example is None:
+        if call is None:
             raise TraceFailed(
                 f"trace: needs a model that torch.fx can follow; got {type(model).__name__}, "
-                f"which stops it: {error}\nPass example inputs, trace(model, example), so that "
-                "torch.export can be tried; or keep the module whole with leaf=[...]."
+                f"which stops it{raised_at(error)}: {_first_line(error)}\nPass example inputs, "
+                "trace(model, example), so that torch.export can be tried; or keep the module "
+                "whole with leaf=[...]."
             ) from error
-        return _export(model, example, error)
+        return _export(model, call, error)
 
 
-def _defaults(model: nn.Module) -> dict[str, Any]:
-    """Return the arguments of forward that have a plain default: they keep it."""
-    parameters = inspect.signature(type(model).forward).parameters.values()
-    plain = (bool, int, float, str, type(None))
-    return {p.name: p.default for p in parameters if isinstance(p.default, plain)}
+def _has_opaque_calls(graph: fx.GraphModule, leaf: Leaves) -> bool:
+    """Whether a signal passes a function that torch.fx was told not to enter and no row knows."""
+    return any(
+        isinstance(n.target, FunctionType)
+        and carries_signal(n)
+        and n.target not in leaf
+        and not str(n.target.__module__).startswith(("torch.", "fxrelay."))
+        for n in graph.graph.nodes
+        if n.op == "call_function"
+    )
 
 
-def _export(model: nn.Module, example: Any, first: Exception) -> fx.GraphModule:
-    inputs = (example,) if isinstance(example, torch.Tensor) else tuple(example)
-    batch = tuple({0: torch.export.Dim.AUTO} for _ in inputs)
+def _export(model: nn.Module, call: Arguments, first: Exception) -> fx.GraphModule:
+    """Export a shallow copy of the model that takes the call's tensors alone, in order."""
+    taking = copy.copy(model)
+    taking.forward = lambda *tensors: call.call(
+        model.forward, dict(zip(call.names, tensors, strict=True))
+    )
+    tensors = tuple(x.clone() for x in call.tensors.values())  # one tensor twice would merge
+    batch = tuple({0: torch.export.Dim.AUTO} if x.dim() else None for x in tensors)
     try:
-        exported = torch.export.export(model, inputs, dynamic_shapes=batch)
-        return exported.module(check_guards=False)
+        with warnings.catch_warnings():  # torch warns of its own deprecations
+            warnings.simplefilter("ignore", FutureWarning)
+            exported = torch.export.export(taking, tensors, dynamic_shapes={"tensors": batch})
+            graph = exported.run_decompositions({}).module(check_guards=False)
     except Exception as error:
         raise TraceFailed(
             f"trace: neither torch.fx nor torch.export can follow {type(model).__name__}.\n"
-            f"torch.fx: {first}\ntorch.export: {error}\n"
-            "Take the control flow that depends on values out of forward()."
+            f"torch.fx stops{raised_at(first)}: {_first_line(first)}\n"
+            f"torch.export stops{raised_at(error)}: {_first_line(error)}\n"
+            "Take the control flow that depends on values out of forward(), or write it with "
+            "torch.where."
         ) from error
+    inputs = [n for n in graph.graph.nodes if n.op == "placeholder"]
+    for node, name in zip(inputs, call.names, strict=True):
+        node.target = name
+        node._rename(name)
+    return graph
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -88,8 +88,8 @@ def test_target_as_floats():
 def test_unknown_target_word():
     with raises(
         ValueError,
-        "attribute: needs target 'argmax', 'top<k>' with k in 1..5, labels, or a function of the "
-        "output; got 'best'.",
+        "attribute: needs target 'argmax', 'top<k>', labels, an index, targets.mask, "
+        "targets.contrast, or a function of the output; got 'best'.",
     ):
         attribute(target="best")
 
@@ -174,14 +174,15 @@ def test_calls_that_depend_on_the_batch_or_on_chance():
 def test_two_outputs():
     class Two(nn.Module):
         def forward(self, x):
-            return {"out": x * 2, "aux": x}
+            return {"main": x * 2, "aux": x}
 
     with raises(
         ValueError,
-        "trace: needs one output tensor; got dict with ['out', 'aux']. Choose one with output=...",
+        "trace: needs one output tensor; got dict with ['main', 'aux']. Choose one with "
+        "output=..., for example output='main'.",
     ):
         fxrelay.trace(Two().eval())
-    assert fxrelay.trace(Two().eval(), output="out")(torch.ones(1)) == 2
+    assert fxrelay.trace(Two().eval(), output="main")(torch.ones(1)) == 2
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ FAULTS = {
     "unknown dimensions": (
         lambda ds: ds.rename(y="height", x="width"),
         "'relevance' needs ('sample', ['target',] ...) with ('channel', 'y', 'x') or "
-        "('channel', 'x') or ('token',) or ('token', 'feature') or ('feature',); got "
+        "('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or ('token', 'feature') or ('feature',); got "
         "('channel', 'height', 'width'). Rename with ds.rename(...).",
     ),
     "wrong type": (
