@@ -7,7 +7,6 @@ operator its canonical call. Where symbolic tracing fails, ``torch.export`` take
 
 import copy
 import operator
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partialmethod
@@ -21,11 +20,12 @@ from torch.export import ExportedProgram
 from fxrelay.arguments import Arguments, Inputs, arguments_of, required
 from fxrelay.errors import TraceFailed, raised_at
 from fxrelay.forwards import forward_of
-from fxrelay.inputs import explained
+from fxrelay.inputs import explained, require_fitting
 from fxrelay.lower import Lowering
 from fxrelay.meta import FIXED, RANK
 from fxrelay.outputs import Pick
 from fxrelay.preconditions import require_traceable
+from fxrelay.quiet import quiet
 from fxrelay.roles import carries_signal
 
 Model = nn.Module | fx.GraphModule | ExportedProgram
@@ -79,14 +79,19 @@ def trace(
     if isinstance(model, ExportedProgram):
         model = model.module(check_guards=False)
     call = None if example is None else arguments_of(model, example)
-    with _unchanged_buffers(model):
-        captured = model if _is_captured(model) else _capture(model, call, leaf)
     known = {} if call is None else call.tensors
 
     def lowered(captured: fx.GraphModule) -> fx.GraphModule:
         return Lowering(captured, call, explained(captured.graph, known, explain)).run(output)
 
-    graph = lowered(captured)
+    try:
+        with _unchanged_buffers(model):
+            captured = model if _is_captured(model) else _capture(model, call, leaf)
+        graph = lowered(captured)
+    except (TraceFailed, RuntimeError):
+        if call is not None:
+            require_fitting(model, call)
+        raise
     if call is not None and captured is not model and _has_opaque_calls(graph, leaf):
         with suppress(TraceFailed):
             graph = lowered(_export(model, call, TraceFailed("torch.fx.wrap hides functions")))
@@ -136,7 +141,8 @@ class ThroughTracer(fx.Tracer):
 
     def __init__(self, call: Arguments, leaf: Leaves = ()) -> None:
         super().__init__()
-        self.call, self.leaf = call, tuple(leaf)
+        self.call = call
+        self.leaf = tuple(kind for kind in leaf if isinstance(kind, type))
         self.record_stack_traces = True
 
     def create_args_for_root(
@@ -199,11 +205,13 @@ def _export(model: nn.Module, call: Arguments, first: Exception) -> fx.GraphModu
     taking.forward = lambda *tensors: call.call(
         model.forward, dict(zip(call.names, tensors, strict=True))
     )
-    tensors = tuple(x.clone() for x in call.tensors.values())  # one tensor twice would merge
+    single = all(x.dim() and len(x) == 1 for x in call.tensors.values())
+    tensors = tuple(  # a copy: one tensor twice would merge; and two samples: one would be fixed
+        torch.cat([x, x]) if single else x.clone() for x in call.tensors.values()
+    )
     batch = tuple({0: torch.export.Dim.AUTO} if x.dim() else None for x in tensors)
     try:
-        with warnings.catch_warnings():  # torch warns of its own deprecations
-            warnings.simplefilter("ignore", FutureWarning)
+        with quiet():
             exported = torch.export.export(taking, tensors, dynamic_shapes={"tensors": batch})
             graph = exported.run_decompositions({}).module(check_guards=False)
     except Exception as error:

@@ -46,7 +46,8 @@ def _softmax(target: Callable[..., Any]) -> Spelling:
     def softmax(input, dim=None, _stacklevel=3, dtype=None, half_to_float=False):
         if dim is None:
             raise ValueError("softmax without dim depends on the rank; pass dim")
-        return call(target, input, dim)
+        given = _stacklevel if isinstance(_stacklevel, torch.dtype) else dtype  # aten has no level
+        return call(target, input if given is None else _cast(input, given), dim)
 
     return softmax
 

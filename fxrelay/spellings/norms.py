@@ -1,6 +1,7 @@
 """Spellings of normalisations by the statistics of a sample."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +49,7 @@ def _inference_batch_norm(input, weight, bias, mean, var, momentum, eps):
     return batch_norm(input, mean, var, weight, bias, False, 0.0, eps), None, None
 
 
-BY_KEY = {
+BY_KEY: Mapping[Any, Spelling] = {
     torch.ops.aten._native_batch_norm_legit_no_training.default: _inference_batch_norm,
     torch.ops.aten.batch_norm.default: aten_batch_norm,
     torch.batch_norm: aten_batch_norm,

@@ -1,37 +1,49 @@
-"""The torchvision families that the operator table covers so far, as they come."""
+"""One model of each family of torchvision, as it comes: exact graphs, balanced books.
 
-import fxrelay.vision  # noqa: I001
+`benchmarks/zoo.py` does the same for every model.
+"""
+
 import pytest
 import torch
-import torchvision
-from torch import nn
 
 import fxrelay
+from benchmarks import zoo
 
-SLOW = ["alexnet", "vgg11_bn", "resnet50", "resnext50_32x4d", "wide_resnet50_2"]
-MODELS = ["resnet18", "squeezenet1_1", *(pytest.param(m, marks=pytest.mark.slow) for m in SLOW)]
-
-
-def build(name):
-    """The model in float64, with norms as after training and without biases."""
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(weights=None, num_classes=10).double().eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 1.5)
-        if getattr(module, "bias", None) is not None:
-            module.bias.data.zero_()
-    return model
+FAMILIES = [
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
+    "inception_v3", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf",
+    "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t",
+    "vit_b_32", "lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large", "mc3_18", "swin3d_t",
+]  # fmt: skip
+SLOW = [
+    "vgg11_bn", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "maxvit_t", "fcn_resnet50",
+    "r2plus1d_18", "r3d_18", "s3d", "mvit_v1_b", "mvit_v2_s",
+]  # fmt: skip
+MODELS = [*FAMILIES, *(pytest.param(m, marks=pytest.mark.slow) for m in SLOW)]
+#: networks of ReLU and sums without biases: nothing but stabilizers can keep relevance
+RELU = {
+    "alexnet", "densenet121", "googlenet", "inception_v3", "regnet_x_400mf", "resnet18",
+    "squeezenet1_1", "vgg11_bn", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "mc3_18",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_total_relevance_arrives_at_the_input(name):
-    model = build(name)
-    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    graph = fxrelay.canonize(fxrelay.trace(model, x))
+@pytest.mark.filterwarnings("ignore:Initializing")
+def test_family(name):
+    found = zoo.examine(name)
+    assert found.difference < 1e-10
+    assert found.missing < 1e-6
+    if name in RELU:
+        assert found.input_share == pytest.approx(1, abs=1e-3)
+
+
+def test_swin_at_sizes_that_need_padding():
+    model = zoo.build("swin_t")
+    graph = fxrelay.canonize(fxrelay.trace(model))
+    x = torch.randn(1, 3, 100, 76, dtype=torch.float64)
     torch.testing.assert_close(graph(x), model(x), rtol=1e-10, atol=1e-12)
-    composite = fxrelay.composites.epsilon_plus_flat(epsilon=1e-12, stabilizer=1e-12)
-    relay = fxrelay.relay(fxrelay.annotate(graph, composite))
-    out = relay(x, torch.eye(10, dtype=torch.float64)[[1, 7]])
-    total = out.relevance.flatten(1).sum(1)
-    torch.testing.assert_close(total, torch.ones(2).double(), rtol=0, atol=1e-6)
+    relay = fxrelay.relay(fxrelay.annotate(graph, "gradient"))
+    seed = torch.eye(1000, dtype=torch.float64)[[3]]
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x), x, seed)
+    torch.testing.assert_close(relay(x.detach(), seed).relevance, gradient)
