@@ -168,7 +168,7 @@ def expand(site: Site, r: Proxy) -> Results:
 
 def cast(site: Site, r: Proxy) -> Results:
     """Cast back."""
-    return (site.call(torch.Tensor.to, r, site.inputs[0]),)
+    return (site.call(kernels.cast_back, r, site.inputs[0]),)
 
 
 def pad(site: Site, r: Proxy) -> Results:

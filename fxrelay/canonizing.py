@@ -38,6 +38,7 @@ def canonize(graph: fx.GraphModule, rewrites: Sequence[Rewrite] = TABLE) -> fx.G
         log.append(step)
         out.graph.lint()
     out = fx.GraphModule(out, out.graph, type(graph).__name__)
+    out.meta |= graph.meta
     out.meta[REWRITES] = (*graph.meta.get(REWRITES, ()), *log)
     return out
 

@@ -8,8 +8,13 @@ from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
-from fxrelay.errors import listed, located
+from fxrelay.arguments import Arguments
+from fxrelay.errors import listed, located, raised_at
+from fxrelay.quiet import quiet
 from fxrelay.roles import word
+
+#: what a model raises without values whose shapes depend on them
+UNKNOWABLE: Final = (DataDependentOutputException, DynamicOutputShapeException)
 
 #: calls between an input and the table that looks it up, which only move or cast integers
 MOVES: Final = frozenset({
@@ -74,6 +79,16 @@ def _looked_up(node: fx.Node) -> bool:
         for user in node.users
         if user.op in ("call_function", "call_method")
     )
+
+
+def is_token(node: object, call: Arguments | None) -> bool:
+    """Whether the value of a captured node is an integer input, perhaps moved."""
+    if not isinstance(node, fx.Node) or call is None:
+        return False
+    if node.op == "placeholder":
+        x = call.tensors.get(str(node.target))
+        return x is not None and not x.is_floating_point() and x.dtype != torch.bool
+    return word(node) in MOVES and is_token(node.args[0], call)
 
 
 def n_samples(tensors: Mapping[str, Tensor], caller: str) -> int:
@@ -147,10 +162,14 @@ def _not_finite(name: str, x: Tensor, inputs: int) -> list[str]:
 class _Checker(fx.Interpreter):
     """Runs a graph on shapes alone, and says which node a shape does not fit."""
 
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.extra_traceback = False
+
     def run_node(self, n: fx.Node) -> object:
         try:
             return super().run_node(n)
-        except (DataDependentOutputException, DynamicOutputShapeException):
+        except UNKNOWABLE:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise ShapeMismatch(f"{located(n)}: {str(error).splitlines()[0]}") from error
@@ -203,15 +222,36 @@ def output_of_shapes(
     return out
 
 
+def require_fitting(model: nn.Module, call: Arguments) -> None:
+    """Raise where the example does not fit a model that could not be traced.
+
+    Raises
+    ------
+    ValueError
+        If forward fails on shapes alone, too; names the source line.
+    """
+    with quiet(), FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
+        fakes = {name: mode.from_tensor(x) for name, x in call.tensors.items()}
+        try:
+            call.call(model.forward, fakes)
+        except UNKNOWABLE:
+            return
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"trace: needs inputs that fit the model; got {_shapes(call.tensors)}, which stop "
+                f"it{raised_at(error)}: {str(error).splitlines()[0]}"
+            ) from error
+
+
 def _without_values(graph: fx.GraphModule, tensors: Mapping[str, Tensor], n: int) -> Tensor:
     one = cast(graph, part_of(tensors, slice(0, 1)))
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        with quiet(), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             like = [(x.shape, one[k].dtype, one[k].device) for k, x in tensors.items()]
             fakes = [torch.empty(shape, dtype=t, device=device) for shape, t, device in like]
             out = _Checker(graph).run(*fakes)
             shape = out.shape
-    except (DataDependentOutputException, DynamicOutputShapeException):
+    except UNKNOWABLE:
         with torch.no_grad():  # shapes depend on values: look at one sample
             out = _Checker(graph).run(*one.values())
         shape = (n, *out.shape[1:])

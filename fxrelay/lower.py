@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 from fxrelay.arguments import Arguments
 from fxrelay.constants import Constants, reads_size
 from fxrelay.errors import listed, located
+from fxrelay.inputs import is_token
 from fxrelay.meta import PATH, SIZE
 from fxrelay.outputs import Pick, picked
 from fxrelay.roles import computes_size, is_silent
@@ -178,6 +179,10 @@ class Lowering:
             and node.target in (operator.getitem, getattr)
         ):
             return args[0][NAMED_RESULTS.get(args[1], args[1])]
+        if carries and self._casts_tokens(node):
+            return self.tracer.create_proxy(
+                "call_function", torch.Tensor.to, (args[0], torch.int64), {}
+            )
         if reads_size(node) or not carries or is_silent(node):
             return self._copy(node, args, kwargs)
         lower = spelling_of(_spelled(node))
@@ -194,6 +199,12 @@ class Lowering:
     def _fixed(self, node: fx.Node) -> Any:
         default = node.args[0] if node.args else None
         return default if self.call is None else self.call.fixed.get(str(node.target), default)
+
+    def _casts_tokens(self, node: fx.Node) -> bool:
+        """Whether the node casts integers that an embedding looks up: to other integers."""
+        to = [a for a in (*node.args, *node.kwargs.values()) if isinstance(a, torch.dtype)]
+        whole = node.target in ("long", "int") or any(not t.is_floating_point for t in to)
+        return whole and is_token(node.args[0], self.call)
 
     def _shape(self, node: Any) -> tuple[int, ...] | None:
         """Shape that the example gives a captured node; None without an example."""

@@ -22,10 +22,16 @@ def _function(name: str) -> Callable[..., Any]:
     return getattr(import_module(module), function)
 
 
+def cast_back(r: Tensor, x: Tensor) -> Tensor:
+    """Cast `r` to the type of `x`, unless that has whole numbers only."""
+    return r.to(x) if x.is_floating_point() else r
+
+
 def pullback(name: str, wrt: Sequence[int], r: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Vector-Jacobian product of the function called `name`, in the arguments at `wrt`.
 
-    Returns a tensor, or a tuple where `wrt` names several.
+    Returns a tensor, or a tuple where `wrt` names several. Integers, such as token ids on their way
+    to an embedding, are moved as if they were of the type of `r`.
     """
     apply = _function(name)
 
@@ -35,5 +41,6 @@ def pullback(name: str, wrt: Sequence[int], r: Tensor, *args: Any, **kwargs: Any
             whole[i] = value
         return apply(*whole, **kwargs)
 
-    pulled = torch.func.vjp(of, *(args[i] for i in wrt))[1](r)
+    primals = (args[i] if args[i].is_floating_point() else args[i].to(r.dtype) for i in wrt)
+    pulled = torch.func.vjp(of, *primals)[1](r)
     return pulled if len(wrt) > 1 else pulled[0]
