@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor, fx
 
@@ -47,15 +46,16 @@ def layout_of(graph: fx.Graph, name: str, x: Tensor) -> str:
 
 
 def _has_rows(node: fx.Node) -> bool:
-    users = [u for u in node.users if carries_signal(u)]
-    names = {u: operator_of(u).name for u in users}
-    swapped = [u for u in users if u.args[1:] == (0, 1) and names[u] == "permute"]
-    return any(
-        names[u] in READS_FEATURES
-        or u.target is F.linear
-        or ((names[u] in LOOKS_THROUGH or u in swapped) and _has_rows(u))
-        for u in users
-    )
+    """Whether the last axis of a node's value holds features."""
+    for user in filter(carries_signal, node.users):
+        name = operator_of(user).name
+        if name in READS_FEATURES:
+            return True
+        pools = name in ("mean", "sum") and user.args[1] in (1, (1,), [1])
+        swaps = name == "permute" and user.args[1:] == (0, 1)
+        if (name in LOOKS_THROUGH or pools or swaps) and _has_rows(user):
+            return True
+    return False
 
 
 def axes_of(layout: str, rank: int, name: str = "") -> tuple[str, ...]:
@@ -169,7 +169,20 @@ def dataset(
         ds[schema.PREDICTION] = ds[schema.OUTPUT].argmax(schema.CLASS).astype("int64")
     if labels.label is not None:
         ds[schema.LABEL] = (schema.SAMPLE, labels.label)
-    return schema.describe(ds)
+    return schema.describe(_with_name_of_first(ds, names))
+
+
+def _with_name_of_first(ds: xr.Dataset, names: Names) -> xr.Dataset:
+    """Say which input "relevance" and "input" are of, where a model has several."""
+    if len(names.layouts) > 1:
+        for variable, prefix in (
+            (schema.RELEVANCE, schema.RELEVANCE_OF),
+            (schema.INPUT, schema.INPUT_OF),
+        ):
+            if variable in ds:
+                long_name = schema.PREFIXES[prefix][0].format(next(iter(names.layouts)))
+                ds[variable].attrs["long_name"] = long_name
+    return ds
 
 
 def _dims(variable: str, array: np.ndarray, several: bool, names: Names) -> tuple[str, ...]:
