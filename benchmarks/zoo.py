@@ -141,7 +141,8 @@ def examine(name: str) -> Result:
     largest = sorted(sinks.items(), key=lambda item: -abs(item[1]))[:3]
     return Result(
         name, len(graph.graph.nodes), len(graph.meta["rewrites"]),
-        *map(max, zip(*errors, strict=True)), len(errors), kept, dict(largest), abs(1 - kept - sum(sinks.values())),
+        *map(max, zip(*errors, strict=True)), len(errors), kept, dict(largest),
+        abs(1 - kept - sum(sinks.values())),
         *(b - a for a, b in itertools.pairwise(times)),
     )  # fmt: skip
 
