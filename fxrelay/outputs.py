@@ -1,6 +1,5 @@
 """Which tensor of a model's output is explained."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,12 +33,12 @@ def picked(value: Any, pick: Pick | None) -> fx.Proxy:
         found = next((dict(_tensors(value[k])) for k in DEFAULT_KEYS if k in value), found)
     if len(found) == 1:
         return next(iter(found.values()))
+    kind = "dict" if isinstance(value, Mapping) else "tuple"
     if not known:
         raise ValueError(
-            f"trace: needs a tensor as output; got {type(value).__name__} without. "
-            "Let forward() return what is to be explained."
+            f"trace: needs a tensor as output; got {kind if _entries(value) else value} "
+            "without. Let forward() return what is to be explained."
         )
-    kind = "dict" if isinstance(value, Mapping) else "tuple"
     got = f"{kind} with {list(known)}" if pick is None else f"output={pick!r} with {list(found)}"
     raise ValueError(
         f"trace: needs one output tensor; got {got}. Choose one with output=..., for example "
@@ -48,25 +47,30 @@ def picked(value: Any, pick: Pick | None) -> fx.Proxy:
 
 
 def _opened(value: Any) -> Any:
-    """Return a dataclass, of which tracing makes a call, as the dict of its fields."""
+    """Return the fields of a dataclass or named tuple, of which tracing makes a call, as a dict."""
     node = value.node if isinstance(value, fx.Proxy) else None
+    if node is None or not isinstance(node.target, type):
+        return value
 
     def proxy(n: fx.Node) -> Any:
         return fx.Proxy(n, value.tracer)
 
-    if node is not None and isinstance(node.target, type) and dataclasses.is_dataclass(node.target):
-        return {name: fx.map_arg(entry, proxy) for name, entry in node.kwargs.items()}
-    return value
+    given = {**dict(zip(_fields(node.target), node.args, strict=False)), **node.kwargs}
+    return {name: fx.map_arg(entry, proxy) for name, entry in given.items()}
 
 
-def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Keys and entries of a container; dataclasses count by their fields."""
+def _fields(kind: type) -> list[str]:
+    """Names of the fields of a named tuple or a dataclass; none for other classes."""
+    return list(getattr(kind, "_fields", None) or getattr(kind, "__dataclass_fields__", ()))
+
+
+def _entries(value: Any) -> list[tuple[Any, Any]]:
+    """Keys and entries of a container; dataclasses and named tuples count by their fields."""
     if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, list | tuple):
-        yield from enumerate(value)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return list(value.items())
+    if names := _fields(type(value)):
+        return [(name, getattr(value, name)) for name in names]
+    return list(enumerate(value)) if isinstance(value, list | tuple) else []
 
 
 def _tensors(value: Any) -> Iterator[tuple[str, fx.Proxy]]:
@@ -79,13 +83,15 @@ def _tensors(value: Any) -> Iterator[tuple[str, fx.Proxy]]:
 
 
 def _walked(value: Any, pick: Pick, known: Mapping[str, Any]) -> Any:
-    """Follow a path of keys; a key may have dots in it, and positions count in dicts too."""
+    """Follow a path of keys and positions; a key may have dots in it."""
     if isinstance(pick, int | str) and pick in dict(_entries(value)):
         return dict(_entries(value))[pick]
     keys = pick.split(".") if isinstance(pick, str) else [pick] if isinstance(pick, int) else pick
     for key in keys:
-        entries = {str(k): entry for k, entry in _entries(_opened(value))}
-        if str(key) not in entries:
+        entries = _entries(_opened(value))
+        named = {str(i): entry for i, (_, entry) in enumerate(entries)}
+        named |= {str(k): entry for k, entry in entries}
+        if str(key) not in named:
             raise ValueError(f"trace: needs output in {list(known)}; got {pick!r}.")
-        value = entries[str(key)]
+        value = named[str(key)]
     return value
