@@ -21,6 +21,7 @@ from fxrelay.inputs import (
     output_of_shapes,
     part_of,
     require_finite,
+    require_in_tables,
     require_samples,
 )
 from fxrelay.labelling import Labels, Names, dataset, layout_of, output_axes
@@ -183,6 +184,7 @@ class Plan:
         shown = {k: tensors[k] for k in program.explained}
         require_samples(shown, n)
         require_finite(shown, "attribute")
+        require_in_tables(program.model, shown)
         graph, order = program.model.graph, dict.fromkeys([*shown, *tensors])
         layouts = {k: layout_of(graph, k, tensors[k]) for k in order}
         axes = output_axes(next(iter(layouts.values())), like.dim() - 1)

@@ -1,6 +1,7 @@
 """Values of nodes that depend on no input: parameters, buffers and what is computed from them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -61,12 +62,20 @@ class Constants:
         Holds what ``get_attr`` nodes refer to.
     detach : bool
         Compute without recording gradients.
+    given : mapping of node to value
+        Values of inputs, where these are known.
     """
 
-    def __init__(self, root: nn.Module, *, detach: bool = True) -> None:
+    def __init__(
+        self,
+        root: nn.Module,
+        *,
+        detach: bool = True,
+        given: Mapping[fx.Node, Any] = MappingProxyType({}),
+    ) -> None:
         self.root, self.detach = root, detach
         self._constant: dict[fx.Node, bool] = {}
-        self._values: dict[fx.Node, Any] = {}
+        self._values: dict[fx.Node, Any] = dict(given)
 
     def __contains__(self, node: fx.Node) -> bool:
         if node not in self._constant:

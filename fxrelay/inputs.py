@@ -1,14 +1,16 @@
 """Which inputs are explained, and checks of inputs before work starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from fxrelay.arguments import Arguments
+from fxrelay.constants import Constants
 from fxrelay.errors import listed, located, raised_at
 from fxrelay.quiet import quiet
 from fxrelay.roles import word
@@ -157,6 +159,34 @@ def _not_finite(name: str, x: Tensor, inputs: int) -> list[str]:
     named = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
     where = f" of `{name}`" if inputs > 1 else ""
     return [f"{len(bad)} of {len(x)} samples{where} (positions {named})"]
+
+
+def require_in_tables(graph: fx.GraphModule, tensors: Mapping[str, Tensor]) -> None:
+    """Raise where ids have no row in the embedding that looks them up."""
+    nodes = {str(n.target): n for n in graph.graph.nodes if n.op == "placeholder"}
+    ids = {nodes[k]: x for k, x in cast(graph, tensors).items() if not x.is_floating_point()}
+    constants = Constants(graph, given=ids)
+    for node in graph.graph.nodes:
+        if node.target is not F.embedding or not _made_of(node.args[0], ids):
+            continue
+        index, rows = constants.value(node.args[0]), len(constants.value(node.args[1]))
+        outside = (index < 0) | (index >= rows)
+        if bool(outside.any()):
+            raise ValueError(
+                f"attribute: needs ids in 0..{rows - 1}, the rows of {located(node)}; got "
+                f"{int(outside.sum())} of {index.numel()} outside, range {int(index.min())} to "
+                f"{int(index.max())}. Check the vocabulary."
+            )
+
+
+def _made_of(node: fx.Node, inputs: Collection[fx.Node]) -> bool:
+    """Whether a value is computed from some of these inputs, and from no others."""
+    if node.op == "placeholder":
+        return node in inputs
+    if not node.op.startswith("call") or node.op == "call_module":
+        return False
+    sources = [n for n in node.all_input_nodes if n.op != "get_attr"]
+    return bool(sources) and all(_made_of(n, inputs) for n in sources)
 
 
 class _Checker(fx.Interpreter):

@@ -61,7 +61,7 @@ def _opened(value: Any) -> Any:
 
 def _fields(kind: type) -> list[str]:
     """Names of the fields of a named tuple or a dataclass; none for other classes."""
-    return list(getattr(kind, "_fields", None) or getattr(kind, "__dataclass_fields__", ()))
+    return list(getattr(kind, "_fields", ()) or getattr(kind, "__dataclass_fields__", ()))
 
 
 def _entries(value: Any) -> list[tuple[Any, Any]]:
