@@ -68,9 +68,11 @@ def _flattened(batch: Batch, start: int = 0, end: int = -1) -> Batch:
 
 
 def _reshaped(batch: Batch, shape: Any) -> Batch:
-    """Look for the samples at the one size that is no number, or else at the one that is free."""
+    """Keep first what is first; else look at the one size that is no number, or is free."""
     if not isinstance(shape, list | tuple):
         return batch
+    if batch == Batch():
+        return Batch(next((i for i, size in enumerate(shape) if size != 1), 0))
     sizes = [i for i, s in enumerate(shape) if isinstance(s, fx.Node) and s.meta.get(SIZE)]
     found = sizes or [i for i, s in enumerate(shape) if s == -1]
     if len(found) != 1:

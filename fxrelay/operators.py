@@ -165,9 +165,8 @@ def _signed_interpolation(node: fx.Node) -> bool:
 #: canonical calls that only move elements and whose transpose is torch's own
 MAPS: Final = (
     torch.tile, torch.repeat_interleave, torch.index_select, torch.gather, torch.roll, torch.flip,
-    torch.movedim, torch.tril, torch.triu, torch.diagonal, F.pixel_shuffle, F.pixel_unshuffle,
-    F.channel_shuffle, F.unfold, kernels.windows, F.fold, kernels.from_windows,
-    kernels.max_unpool,
+    torch.movedim, torch.diagonal, F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle, F.unfold,
+    kernels.windows, kernels.from_windows, kernels.max_unpool,
 )  # fmt: skip
 
 OPERATORS: Final[tuple[Operator, ...]] = (
@@ -214,7 +213,7 @@ OPERATORS: Final[tuple[Operator, ...]] = (
              nonnegative=_keeps_sign),
     Operator("sum", ("reduce",), (torch.sum,), adjoints.of_linear, norm(), linear.total,
              nonnegative=_keeps_sign),
-    Operator("sum", ("reduce",), (torch.cumsum,), adjoints.of_linear, norm(), linear.pulled,
+    Operator("sum", ("reduce",), (torch.cumsum, F.fold), adjoints.of_linear, norm(), linear.pulled,
              nonnegative=_keeps_sign),
     Operator("interpolate", (), (kernels.interpolate,), adjoints.of_linear, norm(), linear.pulled,
              when=_signed_interpolation, mixed=True),
@@ -248,8 +247,8 @@ OPERATORS: Final[tuple[Operator, ...]] = (
              nonnegative=_all_keep_sign, keeps_zero=True),
     Operator("stack", ("index",), (torch.stack,), adjoints.stack, gradient(), operands=_listed,
              nonnegative=_all_keep_sign, keeps_zero=True),
-    Operator("split", ("index",), (torch.chunk, torch.split, torch.tensor_split), adjoints.split, gradient(),
-             nonnegative=_keeps_sign, keeps_zero=True),
+    Operator("split", ("index",), (torch.chunk, torch.split, torch.tensor_split), adjoints.split,
+             gradient(), nonnegative=_keeps_sign, keeps_zero=True),
     Operator("split", ("index",), (torch.unbind,), adjoints.unbind, gradient(),
              nonnegative=_keeps_sign, keeps_zero=True),
     Operator("split", ("index",), (kernels.steps,), adjoints.unbind, gradient(),

@@ -9,6 +9,7 @@ from torch.fx import Proxy
 
 from fxrelay import kernels
 from fxrelay.constants import Constants, attribute, first_parameter, place
+from fxrelay.ledger import Ledger
 from fxrelay.roles import carries_signal
 from fxrelay.site import Batch
 
@@ -24,10 +25,14 @@ class Program:
         Canonical and annotated.
     sinks_wanted : bool
         Whether relevance that no input gets is booked.
+    ledger : Ledger, optional
+        Keeps what comes in, goes out and is booked at each node.
     """
 
-    def __init__(self, model: fx.GraphModule, *, sinks_wanted: bool) -> None:
-        self.model, self.sinks_wanted = model, sinks_wanted
+    def __init__(
+        self, model: fx.GraphModule, *, sinks_wanted: bool, ledger: Ledger | None = None
+    ) -> None:
+        self.model, self.sinks_wanted, self.ledger = model, sinks_wanted, ledger
         self.graph = fx.Graph()
         self.tracer = fx.proxy.GraphAppendingTracer(self.graph)
         self.attributes: dict[str, torch.Tensor | nn.Module] = {}
@@ -92,10 +97,16 @@ class Program:
 
     def book(self, sink: str, amount: Proxy, batch: Batch) -> None:
         """Add what `amount` sums to, sample by sample, to a sink."""
-        where = batch if batch != Batch() else ()
-        total = self.call(kernels.per_sample, amount, self.seed, *where)
+        total = self.per_sample(amount, batch)
+        if self.ledger is not None:
+            self.ledger.book(sink, total)
         known = self.sinks.get(sink)
         self.sinks[sink] = total if known is None else known + total
+
+    def per_sample(self, amount: Proxy, batch: Batch) -> Proxy:
+        """Write the sum of `amount` over everything but the samples: shape (batch,)."""
+        where = batch if batch != Batch() else ()
+        return self.call(kernels.per_sample, amount, self.seed, *where)
 
     def root(self) -> nn.Module:
         """Return a module that holds what the program refers to."""

@@ -1,7 +1,7 @@
 """Lower an annotated graph into a relevance program, an fx graph of its own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -13,12 +13,14 @@ from fxrelay import facts, kernels, share
 from fxrelay.annotating import require_annotated
 from fxrelay.batches import batches
 from fxrelay.inputs import output_of_shapes
+from fxrelay.ledger import RELEVANCE_IN, RELEVANCE_OUT, Ledger
 from fxrelay.meta import PATH, RULE
 from fxrelay.operators import operator_of
 from fxrelay.passes import drop_dead_calls, fold_constants, merge_equal_calls
 from fxrelay.program import Program
 from fxrelay.provenance import digest_of
-from fxrelay.site import Site
+from fxrelay.roles import carries_signal
+from fxrelay.site import Batch, Site
 from fxrelay.terms import Bound, Rule
 
 
@@ -39,6 +41,8 @@ class Relevance:
     sinks : dict of name to Tensor (batch,)
         Relevance that no input got: "<path>.bias", constants by name, "stabilizer",
         "undistributed".
+    ledger : dict of path to dict of column to Tensor (batch,)
+        Of a program built with ``audit=True``: what each node gets, hands on and books.
     """
 
     output: Tensor
@@ -46,6 +50,7 @@ class Relevance:
     recorded: Mapping[str, Tensor]
     activations: Mapping[str, Tensor]
     sinks: Mapping[str, Tensor]
+    ledger: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 class Relay:
@@ -103,7 +108,10 @@ class Relay:
         out = self._run(*inputs_and_seed)
         relevance = out["relevance"]
         only = relevance[self.explained[0]] if len(relevance) == 1 else relevance
-        return Relevance(out["output"], only, out["recorded"], out["activations"], out["sinks"])
+        return Relevance(
+            out["output"], only, out["recorded"], out["activations"], out["sinks"],
+            out.get("ledger", {}),
+        )  # fmt: skip
 
     def _run(self, *inputs_and_seed: Tensor) -> Any:
         try:  # forward itself: calling the module would print a traceback of its own
@@ -129,6 +137,7 @@ def relay(
     sinks: bool = True,
     live: bool = False,
     reference: bool = False,
+    audit: bool = False,
 ) -> Relay:
     """Lower an annotated graph into a relevance program.
 
@@ -145,6 +154,8 @@ def relay(
         depends on parameters alone is computed once, now.
     reference : bool, default False
         Follow the rules term by term instead of running the cost pass.
+    audit : bool, default False
+        Keep a ledger: what each node gets, hands on and books.
 
     Returns
     -------
@@ -157,7 +168,7 @@ def relay(
     """
     require_annotated(graph)
     names = _recorded(graph, record)
-    program = Program(graph, sinks_wanted=sinks)
+    program = Program(graph, sinks_wanted=sinks or audit, ledger=Ledger() if audit else None)
     _walk(program, reference)
     _outputs(program, names)
     merge_equal_calls(program.graph)
@@ -183,14 +194,28 @@ def _walk(program: Program, reference: bool) -> None:
         if relevance is None:
             continue
         if facts.picks_part(node):
-            program.give_part(node.args[0], node.args[1], relevance)
+            source: Any = node.args[0]
+            _enter(program, source, relevance, samples[node])
+            program.give_part(source, node.args[1], relevance)
             continue
         site = _site(program, node)
         site.nonnegative = node.args[0] in nonnegative
         site.positive = node in positive
         site.batch = samples[node]
+        if not isinstance(relevance, dict):
+            _enter(program, node, relevance, site.batch)
         for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
             program.give(operand, amount, site.batch)
+            if program.ledger is not None and amount is not None and carries_signal(operand):
+                total = program.per_sample(amount, samples[operand])
+                program.ledger.add(site.name, RELEVANCE_OUT, total)
+
+
+def _enter(program: Program, node: fx.Node, relevance: Any, batch: Batch) -> None:
+    """Open a node's page of the ledger with the relevance that arrives there."""
+    if program.ledger is not None:
+        program.ledger.open = str(node.meta[PATH])
+        program.ledger.add(program.ledger.open, RELEVANCE_IN, program.per_sample(relevance, batch))
 
 
 def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:
@@ -239,6 +264,8 @@ def _outputs(program: Program, names: Mapping[str, fx.Node]) -> None:
         "activations": {path: program.env[n] for path, n in names.items()},
         "sinks": program.sinks,
     }
+    if program.ledger is not None:
+        result["ledger"] = program.ledger.entries
     program.graph.output(fx.node.map_aggregate(result, lambda p: getattr(p, "node", p)))
 
 

@@ -21,9 +21,9 @@ SILENT: Final = frozenset({
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros",
     "new_ones", "new_full", "new_empty", "new_tensor", "is_floating_point", "is_complex",
     "get_device", "bool", "int", "long", "short", "byte", "discrete", "top_places", "places",
-    "causal_mask", "zero_position", "added_mask", "window_mask", "attention_mask", "floordiv",
-    "mod", "remainder", "floor_divide", "bucketize", "searchsorted", "one_hot", "bitwise_and",
-    "bitwise_or", "bitwise_not", "sym_size", "sym_numel", "sym_stride", "stride",
+    "causal_mask", "triangle", "zero_position", "added_mask", "window_mask", "attention_mask",
+    "floordiv", "mod", "remainder", "floor_divide", "bucketize", "searchsorted", "one_hot",
+    "bitwise_and", "bitwise_or", "bitwise_not", "sym_size", "sym_numel", "sym_stride", "stride",
     "storage_offset", "item", "tolist",
 })  # fmt: skip
 #: attributes of a signal that are no signal
@@ -67,9 +67,9 @@ def carries_signal(node: Any) -> bool:
 MOVES: Final[frozenset[Any]] = frozenset({
     operator.getitem, torch.reshape, torch.flatten, torch.unflatten, torch.squeeze,
     torch.unsqueeze, torch.permute, torch.transpose, torch.Tensor.expand, torch.tile,
-    torch.repeat_interleave, torch.chunk, torch.split, torch.tensor_split, torch.unbind, torch.index_select,
-    torch.gather, torch.roll, torch.flip, torch.movedim, torch.Tensor.to, kernels.from_windows,
-    kernels.to_windows,
+    torch.repeat_interleave, torch.chunk, torch.split, torch.tensor_split, torch.unbind,
+    torch.index_select, torch.gather, torch.roll, torch.flip, torch.movedim, torch.Tensor.to,
+    kernels.from_windows, kernels.to_windows,
 })  # fmt: skip
 Range = tuple[float, float]
 

@@ -42,6 +42,7 @@ from fxrelay.kernels.indexing import (
     pad,
     pad_adjoint,
     regathered,
+    triangle,
     windows,
 )
 from fxrelay.kernels.linear import (
@@ -97,16 +98,16 @@ from fxrelay.kernels.selecting import (
 
 __all__ = [
     "LOG_100", "absorbed", "adaptive_avg_pool", "adaptive_avg_pool_adjoint", "adaptive_max_pool",
-    "adaptive_max_pool_adjoint", "added_mask", "as_channels", "attention_mask", "attention_weights",
-    "average", "avg_pool", "avg_pool_adjoint", "beyond", "bound_of", "cast_back", "cat_adjoint",
-    "causal_mask", "conv_adjoint", "count", "deviation", "discrete", "einsum_adjoint",
-    "from_windows", "gathered", "getitem_adjoint", "group_centred", "group_scale", "instance_norm",
-    "interpolate", "largest", "layer_centred", "layer_scale", "matmul_left", "matmul_right",
-    "max_pool", "max_pool_adjoint", "max_unpool", "mean_square_scale", "on_padding",
-    "on_window_padding", "ones_of", "pad", "pad_adjoint", "pad_even", "part_of", "per_sample",
-    "places", "pullback", "regathered", "relu_adjoint", "scale_channels", "scale_transposed",
-    "seen", "smallest", "softmax_bias", "softmax_relevance", "spread", "stabilize", "steps",
-    "sum_to", "to_windows", "top_places", "top_values", "total", "undistributed", "variance",
-    "vector_norm", "where_negative", "where_positive", "window_mask", "windows",
-    "without_middle_third", "won", "zero_position",
+    "adaptive_max_pool_adjoint", "added_mask", "as_channels", "attention_mask",
+    "attention_weights", "average", "avg_pool", "avg_pool_adjoint", "beyond", "bound_of",
+    "cast_back", "cat_adjoint", "causal_mask", "conv_adjoint", "count", "deviation", "discrete",
+    "einsum_adjoint", "from_windows", "gathered", "getitem_adjoint", "group_centred",
+    "group_scale", "instance_norm", "interpolate", "largest", "layer_centred", "layer_scale",
+    "matmul_left", "matmul_right", "max_pool", "max_pool_adjoint", "max_unpool",
+    "mean_square_scale", "on_padding", "on_window_padding", "ones_of", "pad", "pad_adjoint",
+    "pad_even", "part_of", "per_sample", "places", "pullback", "regathered", "relu_adjoint",
+    "scale_channels", "scale_transposed", "seen", "smallest", "softmax_bias", "softmax_relevance",
+    "spread", "stabilize", "steps", "sum_to", "to_windows", "top_places", "top_values", "total",
+    "triangle", "undistributed", "variance", "vector_norm", "where_negative", "where_positive",
+    "window_mask", "windows", "without_middle_third", "won", "zero_position",
 ]  # fmt: skip

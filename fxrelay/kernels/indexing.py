@@ -74,6 +74,12 @@ def _source_index(size: int, left: int, right: int, mode: str, device: torch.dev
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 
+def triangle(x: Tensor, diagonal: int = 0, lower: bool = True) -> Tensor:
+    """Where ``tril`` or ``triu`` keep what is there, shape of the last two axes."""
+    whole = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device)
+    return whole.tril(diagonal) if lower else whole.triu(diagonal)
+
+
 def windows(x: Tensor, dim: int, size: int, step: int) -> Tensor:
     """Return windows of `size` along an axis, `step` apart, as a new last axis."""
     axis = dim % x.dim()

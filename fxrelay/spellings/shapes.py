@@ -11,7 +11,7 @@ from torch import fx
 from torch.fx import Proxy
 
 from fxrelay import kernels
-from fxrelay.spellings.calls import Spelling, call
+from fxrelay.spellings.calls import Spelling, call, many
 
 
 def _shape(*shape: Any) -> Any:
@@ -183,8 +183,11 @@ def _movedim(input, source, destination):
     return call(torch.movedim, input, source, destination)
 
 
-def _triangle(target: Any) -> Spelling:
-    return lambda input, diagonal=0: call(target, input, diagonal)
+def _triangle(lower: bool) -> Spelling:
+    """Zeros beyond a diagonal are constants that may have relevance."""
+    return lambda input, diagonal=0: call(
+        torch.where, call(kernels.triangle, input, diagonal, lower), input, 0.0
+    )
 
 
 def _diagonal(input, offset=0, dim1=0, dim2=1):
@@ -196,7 +199,9 @@ def _shuffle(target: Any) -> Spelling:
 
 
 def _unfold(input, kernel_size, dilation=1, padding=0, stride=1):
-    return call(F.unfold, input, kernel_size, dilation, padding, stride)
+    down, across = many(padding, 2)
+    padded = _pad(input, (across, across, down, down)) if down or across else input
+    return call(F.unfold, padded, kernel_size, dilation, 0, stride)
 
 
 def _windows(input, dimension, size, step):
@@ -236,8 +241,8 @@ BY_NAME: Mapping[str, Spelling] = {
     "unbind": _unbind, "cat": _cat, "concat": _cat, "concatenate": _cat, "stack": _stack,
     "slice": _slice, "select": _select, "narrow": _narrow, "index": _index,
     "index_select": _index_select, "gather": _gather, "roll": _roll, "flip": _flip,
-    "movedim": _movedim, "moveaxis": _movedim, "tril": _triangle(torch.tril),
-    "triu": _triangle(torch.triu), "diagonal": _diagonal,
+    "movedim": _movedim, "moveaxis": _movedim, "tril": _triangle(lower=True),
+    "triu": _triangle(lower=False), "diagonal": _diagonal,
     "pixel_shuffle": _shuffle(F.pixel_shuffle), "pixel_unshuffle": _shuffle(F.pixel_unshuffle),
     "channel_shuffle": _shuffle(F.channel_shuffle),
     "im2col": _unfold, "unfold": _windows, "fold": _fold, "slice_scatter": _slice_scatter,
