@@ -28,6 +28,8 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
+        except typer.Exit:
+            raise
         except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
@@ -74,20 +76,36 @@ def report(
         typer.Option(help="balance the books for these images"),
     ] = None,
     size: Size = 224,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="keep it as netCDF")] = None,
 ) -> None:
-    """Print node, operator and rule of a model; with --data where relevance went."""
+    """Print node, operator and rule of a model; with --data where relevance went.
+
+    Exit code 1 where a node has no rule, or the books do not balance.
+    """
     import torch
 
     import fxrelay
+    from fxrelay.errors import RuleError, UnsupportedOperation
+    from fxrelay.files import write_netcdf
     from fxrelay.loading import load_data, load_model
 
+    out = None if out is None else _file(out)
     graph = fxrelay.canonize(fxrelay.trace(load_model(model, weights)))
     x = None
     if data is not None:
         samples, _ = load_data(data, size)
         items = [samples[i] for i in range(min(len(samples), 8))]
         x = torch.stack([i[0] if isinstance(i, tuple) else torch.as_tensor(i) for i in items])
-    typer.echo(fxrelay.report(fxrelay.annotate(graph, composite), x))
+    try:
+        found = fxrelay.report(fxrelay.annotate(graph, composite), x)
+    except (RuleError, UnsupportedOperation) as error:
+        typer.echo(f"{fxrelay.report(graph)}\n\nerror: {error}")
+        raise typer.Exit(1) from error
+    typer.echo(found)
+    if out is not None:
+        typer.echo(f"wrote {write_netcdf(found.dataset, out)}")
+    if not (found.complete and found.balanced):
+        raise typer.Exit(1)
 
 
 @command

@@ -8,7 +8,7 @@ from torch import fx
 
 from fxrelay import kernels
 from fxrelay.algebra import vanishes_at_zero
-from fxrelay.meta import RANK, RULE
+from fxrelay.meta import PATH, RANK, RULE
 from fxrelay.operators import operator_of
 from fxrelay.roles import carries_signal
 from fxrelay.rules import Gradient, Passthrough
@@ -26,6 +26,12 @@ def picks_part(node: fx.Node) -> bool:
     if operator_of(node).name != "getitem" or not isinstance(source, fx.Node):
         return False
     return operator_of(source).name in ("max_pool", "split")
+
+
+def shown_path(node: fx.Node) -> str:
+    """Path of the node, or of the part of its tuple that the model uses."""
+    parts = [user for user in node.users if picks_part(user)]
+    return str((parts[0] if len(parts) == 1 else node).meta[PATH])
 
 
 def nonnegative(graph: fx.Graph) -> set[fx.Node]:

@@ -208,13 +208,13 @@ def _walk(program: Program, reference: bool) -> None:
             program.give(operand, amount, site.batch)
             if program.ledger is not None and amount is not None and carries_signal(operand):
                 total = program.per_sample(amount, samples[operand])
-                program.ledger.add(site.name, RELEVANCE_OUT, total)
+                program.ledger.add(program.ledger.open, RELEVANCE_OUT, total)
 
 
 def _enter(program: Program, node: fx.Node, relevance: Any, batch: Batch) -> None:
     """Open a node's page of the ledger with the relevance that arrives there."""
     if program.ledger is not None:
-        program.ledger.open = str(node.meta[PATH])
+        program.ledger.open = facts.shown_path(node)
         program.ledger.add(program.ledger.open, RELEVANCE_IN, program.per_sample(relevance, batch))
 
 

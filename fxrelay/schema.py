@@ -50,6 +50,14 @@ EIGENVALUE: Final = "eigenvalue"
 SUSPICION: Final = "suspicion"
 CLUSTER: Final = "cluster"
 
+# dimensions and variables of a report
+NODE: Final = "node"
+KIND: Final = "kind"
+BOOKED: Final = "booked"
+LEAK: Final = "leak"
+SEED: Final = "seed"
+MISSING: Final = "missing"
+
 # attributes
 SCHEMA_VERSION: Final = "schema_version"
 COMPOSITE: Final = "composite"
@@ -67,6 +75,14 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     TARGET: ("explained output", "class index"),
     AGAINST: ("output argued against", "class index"),
     INPUT: ("model input", "1"),
+    NODE: ("path of the node", "1"),
+    KIND: ("what relevance is booked as", "1"),
+    "relevance_in": ("relevance that the node got", "output units"),
+    "relevance_out": ("relevance that the node handed on", "output units"),
+    BOOKED: ("relevance that the node booked in sinks", "output units"),
+    LEAK: ("relevance that the node neither handed on nor booked", "output units"),
+    SEED: ("relevance given at the output", "output units"),
+    MISSING: ("relevance that no input and no sink has", "output units"),
     SAMPLE: ("sample id", "1"),
     CLASS: ("class name", "1"),
     EIGENVALUE: ("eigenvalue of the normalised Laplacian", "1"),
