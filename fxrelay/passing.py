@@ -4,7 +4,7 @@ Notation as in `fxrelay.rules`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from torch.fx import Proxy
@@ -20,7 +20,8 @@ Amounts = Sequence[Any]
 
 
 def _proportional(stabilizer: Stabilizer) -> Rule:
-    return Rule((Share((Term(X, W, NONE),)),), stabilizer, name="product")
+    booked = replace(stabilizer, spread=False)
+    return Rule((Share((Term(X, W, NONE),)),), booked, name="product")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Write a rule that is data into the program: denominators, quotients, adjoints, sinks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,15 @@ from fxrelay.terms import (
     Form,
     Rule,
     Share,
+    Term,
     W,
 )
 
 #: fewer products than this in one output, and a difference of sums may lose its digits
 FEW_TAPS = 16
+
+#: how relevance is spread where nothing contributed
+FLAT = Rule((Share((Term(Form.of({"1": 1}), Form.of({"1": 1})),)),), name="flat")
 
 GATES: dict[str, Callable[..., Any]] = {
     "positive": kernels.where_positive,
@@ -78,9 +82,12 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
     inputs = Evaluate(site, x, _input_basis(site, x))
     weights = Evaluate(site, op.weight, _weight_basis(site, op.weight))
     products = [(op.apply(inputs(p.input), weights(p.weight)), p.shares) for p in plan.forwards]
+    denominators = [
+        _denominator(site, op, rule, plan, j, products) for j in range(len(plan.shares))
+    ]
     quotients = [
-        quotient(site, rule, share, _denominator(site, op, rule, plan, j, products), relevance)
-        for j, share in enumerate(plan.shares)
+        quotient(site, rule, share, d, relevance)
+        for share, d in zip(plan.shares, denominators, strict=True)
     ]
     pulled = [
         _times(
@@ -89,7 +96,29 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
         )
         for p in plan.adjoints
     ]
+    missed = _unserved(site, rule, plan.shares, denominators, relevance)
+    if missed is not None:
+        pulled.append(of_linear(site, FLAT, missed, reference=reference))
     return _sum(pulled)
+
+
+def _unserved(
+    site: Site, rule: Rule, shares: Sequence[Share], denominators: list[Any], relevance: Any
+) -> Any:
+    """Relevance to spread: at outputs to which nothing contributed; None where it is booked."""
+    if not rule.stabilizer.spread or site.operator.mixed:
+        return None
+    return _sum([
+        site.call(kernels.unserved, _gated(site, share, relevance), d)
+        for share, d in zip(shares, denominators, strict=True)
+    ])  # fmt: skip
+
+
+def _gated(site: Site, share: Share, relevance: Any) -> Any:
+    """Relevance that a share divides."""
+    gate = GATES.get(share.where)
+    gated = site.call(gate, relevance, site.output) if gate else relevance
+    return _scaled(gated, share.gain)
 
 
 def _times(value: Any, pulled: Proxy) -> Proxy:
@@ -116,9 +145,10 @@ def quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Any) -> An
     while options and options[-1] is False:
         options.pop()
     st: Any = site.call(kernels.stabilize, d, *options)
-    gate = GATES.get(share.where)
-    gated = site.call(gate, relevance, site.output) if gate else relevance
-    s = _scaled(gated, share.gain) / st
+    gated = _gated(site, share, relevance)
+    if stable.spread and not site.operator.mixed:
+        gated = site.call(kernels.served, gated, d)
+    s = gated / st
     if site.program.sinks_wanted:
         _book(site, rule, share, s, d, st)
     return s
@@ -186,12 +216,18 @@ def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
     carried = zip(site.carriers, site.inputs, strict=True)
     constants = [x for node, x in carried if not carries_signal(node)]
     given: list[list[Any]] = [[] for _ in operands]
+    denominators = []
     for share in rule.shares:
         parts = [_contribution(site, share, x, w) for x, w in zip(operands, signs, strict=True)]
-        s = quotient(site, rule, share, _sum(parts), relevance)
+        denominators.append(_sum(parts))
+        s = quotient(site, rule, share, denominators[-1], relevance)
         for x, amounts, part in zip(operands, given, parts, strict=True):
             fixed = any(x is c for c in constants)
             amounts.append(site.call(kernels.part_of, s, part) if fixed else part * s)
+    missed = _unserved(site, rule, rule.shares, denominators, relevance)
+    if missed is not None:
+        for amounts in given:
+            amounts.append(missed / len(operands))
     shaped: list[Proxy] = []
     for x, amounts in zip(operands, given, strict=True):
         if any(x is carrier for carrier in site.inputs):

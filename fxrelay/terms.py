@@ -99,15 +99,18 @@ class Stabilizer:
     """How a denominator is kept away from zero; zero counts as positive.
 
     ``d + ε·sgn(d)``; with `clip` ``sgn(d)·max(|d|, ε)``; with `norm_scale` ε is multiplied by the
-    root mean square of d per sample.
+    root mean square of d per sample. Where d is exactly 0 nothing contributed, and relevance is
+    booked as "undistributed"; with `spread` it is divided evenly instead, as by the rule flat.
     """
 
     epsilon: float = 1e-6
     clip: bool = False
     norm_scale: bool = False
+    spread: bool = False
 
     def __str__(self) -> str:
-        options = "".join(f", {name}" for name in ("clip", "norm_scale") if getattr(self, name))
+        names = "clip", "norm_scale", "spread"
+        options = "".join(f", {name}" for name in names if getattr(self, name))
         return f"{self.epsilon:g}{options}"
 
 

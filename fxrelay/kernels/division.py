@@ -61,6 +61,16 @@ def part_of(s: Tensor, x: Tensor) -> Tensor:
     return torch.where(s == 0, 0.0, s * x)
 
 
+def served(r: Tensor, d: Tensor) -> Tensor:
+    """Keep relevance where there is something to divide it among."""
+    return torch.where(d != 0, r, 0.0)
+
+
+def unserved(r: Tensor, d: Tensor) -> Tensor:
+    """Keep relevance where there is nothing to divide it among."""
+    return torch.where(d == 0, r, 0.0)
+
+
 def undistributed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
     """Return relevance at outputs without a contribution to divide it among."""
     return torch.where(d == 0, s * st, 0.0)

@@ -146,3 +146,57 @@ def test_exit_codes(photos, tmp_path, model, composite, code, text):
     assert done.exit_code == code, done.output
     assert text in done.output
     assert (tmp_path / "report.nc").exists() == (model == "make")
+
+
+class Silent(nn.Module):
+    """Outputs to which nothing positive contributes: a bias drives them, a sum cancels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 6, 3, padding=1, groups=2)
+        self.conv.weight.data[::2] = -self.conv.weight.data[::2].abs()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x):
+        y = self.conv(x.relu())
+        return self.head((y - y.detach().clone() * 0 + y).mean((2, 3)))
+
+
+@pytest.mark.parametrize("rule", ["z_plus", "gamma", "alpha_beta"])
+@pytest.mark.parametrize("reference", [False, True])
+def test_spread_gives_the_inputs_what_is_else_undistributed(rule, reference):
+    from fxrelay.terms import Stabilizer
+
+    torch.manual_seed(0)
+    model = Silent().double().eval()
+    x = torch.randn(2, 2, 5, 5, dtype=torch.float64)
+    seed = torch.eye(3, dtype=torch.float64)[[0, 1]]
+    found = []
+    for spread in (False, True):
+        stabilizer = Stabilizer(1e-9, spread=spread)
+        conv = getattr(fxrelay.rules, rule)(stabilizer=stabilizer)
+        composite = Composite([("conv", conv), ("dense", fxrelay.rules.epsilon(1e-9))])
+        graph = fxrelay.annotate(fxrelay.canonize(fxrelay.trace(model)), composite)
+        found.append(fxrelay.relay(graph, reference=reference)(x, seed))
+    booked, spread = found
+    kept = [out.relevance.flatten(1).sum(1) for out in found]
+    sinks = [sum(out.sinks.values()) for out in found]
+    torch.testing.assert_close(kept[0] + sinks[0], kept[1] + sinks[1])
+    assert float(spread.sinks["undistributed"].abs().max()) == 0
+    if rule == "z_plus":
+        assert float(booked.sinks["undistributed"].abs().min()) > 1e-3
+        torch.testing.assert_close(kept[1] - kept[0], booked.sinks["undistributed"])
+
+
+def test_sum_that_cancels_is_spread_evenly():
+    from fxrelay.terms import Stabilizer
+
+    class Difference(nn.Module):
+        def forward(self, x):
+            return x[:, 0] - x[:, 1]
+
+    x = torch.ones(1, 2, 3)
+    rows = [("add", fxrelay.rules.norm(stabilizer=Stabilizer(spread=True)))]
+    graph = fxrelay.annotate(fxrelay.trace(Difference().eval()), Composite(rows))
+    out = fxrelay.relay(graph)(x, torch.ones(1, 3))
+    torch.testing.assert_close(out.relevance, torch.full((1, 2, 3), 0.5))
