@@ -36,6 +36,14 @@ def relu(site: Site, r: Proxy) -> Results:
     return (site.call(kernels.relu_adjoint, r, site.output),)
 
 
+def threshold(site: Site, r: Any) -> Results:
+    """Relevance where the threshold is open; what sits on its constant is a sink."""
+    passed: Any = site.call(kernels.threshold_adjoint, r, *site.args)
+    if site.program.sinks_wanted:
+        site.book(f"{site.name}.constant", r - passed)
+    return (passed,)
+
+
 def max_pool(site: Site, r: Mapping[int, Proxy]) -> Results:
     """Winner takes all."""
     index = site.part(1)

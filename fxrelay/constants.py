@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from fxrelay.meta import PATH
+
 #: call targets whose result is a size, not a tensor
 SIZE_METHODS = frozenset({"size", "dim", "ndimension", "numel", "__len__"})
 SIZE_ATTRIBUTES = frozenset({"shape", "ndim"})
@@ -38,10 +40,15 @@ def place(root: nn.Module, target: str, value: Any) -> None:
 
 def first_parameter(node: fx.Node) -> str:
     """Return the parameter or buffer that a constant is made of, else the node's own name."""
+    return _parameter(node) or node.name
+
+
+def _parameter(node: fx.Node) -> str | None:
     if node.op == "get_attr":
         return str(node.target)
-    sources = [n for n in node.all_input_nodes if not reads_size(n)]
-    return first_parameter(sources[0]) if sources else node.name
+    if PATH in node.meta or reads_size(node):
+        return None
+    return next(filter(None, map(_parameter, node.all_input_nodes)), None)
 
 
 def reads_size(node: fx.Node) -> bool:

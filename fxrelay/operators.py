@@ -201,6 +201,8 @@ OPERATORS: Final[tuple[Operator, ...]] = (
              tuple(e for e in ELEMENTWISE if e not in (
                  torch.relu, torch.softmax, torch.log_softmax)),
              adjoints.pulled, passthrough(), operands=_signals, nonnegative=_activates_sign),
+    Operator("threshold", ("activation",), (kernels.threshold_affine,), adjoints.threshold,
+             gradient()),
     Operator("max_pool", ("pool",), (kernels.max_pool,), adjoints.max_pool, gradient(),
              nonnegative=_keeps_sign, keeps_zero=True),
     Operator("max_pool", ("pool",), (kernels.adaptive_max_pool,), adjoints.adaptive_max_pool,

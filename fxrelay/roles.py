@@ -21,10 +21,10 @@ SILENT: Final = frozenset({
     "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros",
     "new_ones", "new_full", "new_empty", "new_tensor", "is_floating_point", "is_complex",
     "get_device", "bool", "int", "long", "short", "byte", "discrete", "top_places", "places",
-    "causal_mask", "triangle", "zero_position", "added_mask", "window_mask", "attention_mask",
-    "floordiv", "mod", "remainder", "floor_divide", "bucketize", "searchsorted", "one_hot",
-    "bitwise_and", "bitwise_or", "bitwise_not", "sym_size", "sym_numel", "sym_stride", "stride",
-    "storage_offset", "item", "tolist",
+    "causal_mask", "bias_map", "triangle", "zero_position", "added_mask", "window_mask",
+    "attention_mask", "floordiv", "mod", "remainder", "floor_divide", "bucketize", "searchsorted",
+    "one_hot", "bitwise_and", "bitwise_or", "bitwise_not", "sym_size", "sym_numel", "sym_stride",
+    "stride", "storage_offset", "item", "tolist",
 })  # fmt: skip
 #: attributes of a signal that are no signal
 SILENT_ATTRIBUTES: Final = frozenset({

@@ -69,3 +69,39 @@ def interpolate(
     return torch.nn.functional.interpolate(
         x, size, scale, mode, align_corners, recompute, antialias
     )
+
+
+def _by_input(w: Tensor, c: Tensor, groups: int, transposed: bool) -> Tensor:
+    """Shape one number an input channel so that it broadcasts over the weight."""
+    axes = [1] * (w.dim() - 2)
+    if transposed:
+        return c.reshape(-1, 1, *axes)
+    per_group = c.reshape(groups, 1, -1, *axes)
+    return per_group.expand(-1, w.shape[0] // groups, *per_group.shape[2:]).flatten(0, 1)
+
+
+def scale_inputs(w: Tensor, scale: Tensor, groups: int = 1, transposed: bool = False) -> Tensor:
+    """Scale the inputs of a linear operator by one number a channel."""
+    return w * _by_input(w, scale, groups, transposed)
+
+
+def shift_of_inputs(w: Tensor, shift: Tensor, groups: int = 1) -> Tensor:
+    """Return what one number added to each input channel adds to each output, without padding."""
+    return (w * _by_input(w, shift, groups, False)).flatten(1).sum(1)
+
+
+def bias_map(shift: Tensor, w: Tensor, b: Tensor | None, x: Tensor, *options: Any) -> Tensor:
+    """Return the convolution of constant channels in the shape of `x`: (1, channel, space...)."""
+    whole = shift.reshape(1, -1, *[1] * (x.dim() - 2)).expand(1, -1, *x.shape[2:])
+    return torch.convolution(whole, w, b, *options)
+
+
+def threshold_affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``x`` where ``scale x + shift > 0``, else the input ``-shift / scale`` of 0, by channel."""
+    s, t = as_channels(scale, x), as_channels(shift, x)
+    return torch.where(s * x + t > 0, x, -t / s)
+
+
+def threshold_adjoint(r: Tensor, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Relevance where the threshold is open."""
+    return torch.where(as_channels(scale, x) * x + as_channels(shift, x) > 0, r, 0.0)
