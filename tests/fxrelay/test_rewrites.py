@@ -47,16 +47,17 @@ def names(graph):
     return [operator_of(n).name for n in signal_calls(graph.graph)]
 
 
-def check(model, *shapes, batches=(2, 1)):
+def check(model, *shapes, batches=(2, 1), rewrites=REWRITES):
     """Canonize, compare at all sizes and batches, check the books, return graph and log."""
     model = fill(model)
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    graph = fxrelay.canonize(fxrelay.trace(model, torch.zeros(2, *shapes[0]).double()))
+    traced = fxrelay.trace(model, torch.zeros(2, *shapes[0]).double())
+    graph = fxrelay.canonize(traced, rewrites)
     for shape in shapes:
         for batch in batches:
             x = torch.randn(batch, *shape, dtype=torch.float64)
             torch.testing.assert_close(graph(x), model(x), rtol=1e-12, atol=1e-12)
-    again = fxrelay.canonize(graph)
+    again = fxrelay.canonize(graph, rewrites)
     assert again.meta["rewrites"] == graph.meta["rewrites"], "not a fixpoint"
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     x = torch.randn(2, *shapes[0], dtype=torch.float64)
@@ -121,7 +122,7 @@ def test_batch_norm_before_linear(case, relu):
 def test_batch_norm_of_no_scale_is_not_lifted():
     model = fill(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), conv(3, 4, 3, padding=1)))
     model[0].weight.data[1] = 0
-    graph = fxrelay.canonize(fxrelay.trace(model))
+    graph = fxrelay.canonize(fxrelay.trace(model), REWRITES)
     assert graph.meta["rewrites"] == ()
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
     torch.testing.assert_close(graph(x), model(x), rtol=1e-12, atol=1e-12)
@@ -138,6 +139,12 @@ def test_pre_activation_block_as_in_densenet():
         "fold_batch_norm_into_linear", "fold_batch_norm_into_next_linear",
         "lift_batch_norm_over_relu",
     ]  # fmt: skip
+
+
+def test_lifting_over_relu_is_left_out_unless_asked_for():
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), conv(3, 4, 3, padding=1))
+    graph = fxrelay.canonize(fxrelay.trace(fill(model)))
+    assert names(graph) == ["batch_norm", "activation", "conv"]
 
 
 def test_module_called_twice_keeps_its_weights():
@@ -238,7 +245,8 @@ def test_norm_affine_goes_into_the_dense_layers(name):
 def test_rewrites_are_live():
     """Gradients of relevance reach the norm that was folded."""
     model = fill(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), conv(3, 4, 3, padding=1)))
-    graph = fxrelay.annotate(fxrelay.canonize(fxrelay.trace(model)), "epsilon_plus")
+    graph = fxrelay.canonize(fxrelay.trace(model), REWRITES)
+    graph = fxrelay.annotate(graph, "epsilon_plus")
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
     out = fxrelay.relay(graph, live=True)(x, torch.ones(2, 4, 5, 5, dtype=torch.float64))
     out.relevance.square().sum().backward()
