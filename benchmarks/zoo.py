@@ -11,6 +11,7 @@ seed, for `epsilon_plus_flat` with a vanishing stabilizer.
 import argparse  # noqa: I001  fxrelay.vision comes before torchvision
 import gc
 import itertools
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -56,9 +57,14 @@ KINDS = {
 }
 
 
-def names(kind: str) -> list[str]:
-    """Names of torchvision's models of a kind."""
-    return torchvision.models.list_models(module=KINDS[kind])
+#: models of more than half a billion parameters come last
+HUGE = ("regnet_y_128gf", "vit_h_14")
+
+
+def names(kinds: list[str]) -> list[str]:
+    """Names of torchvision's models of some kinds."""
+    found = [n for kind in kinds for n in torchvision.models.list_models(module=KINDS[kind])]
+    return sorted(found, key=HUGE.__contains__)
 
 
 def settings(name: str) -> tuple[dict[str, Any], list[tuple[int, ...]]]:
@@ -195,6 +201,19 @@ def shown(row: Result) -> dict[str, str]:
     }
 
 
+def summary(rows: list[Result], failed: list[str]) -> str:
+    """The table, and what it comes to."""
+    ordered = sorted(rows, key=lambda row: row.model)
+    times = [row.trace_s + row.canonize_s for row in rows]
+    text = table([shown(row) for row in ordered]) if rows else ""
+    missed = ", ".join(failed) or "none"
+    middle = f"{statistics.median(times):.2f} s" if rows else "-"
+    return (
+        f"{text}\n\n{len(rows)} models explained, {len(failed)} not ({missed}). Tracing and "
+        f"canonizing: median {middle}, at most {max(times, default=0):.1f} s."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
@@ -203,7 +222,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows, failed = [], []
-    for name in given.models or [n for kind in given.kinds for n in names(kind)]:
+    command = " ".join(["python benchmarks/zoo.py", *sys.argv[1:]])
+    for name in given.models or names(given.kinds):
         try:
             rows.append(examine(name))
             print(" | ".join(shown(rows[-1]).values()), flush=True)
@@ -211,12 +231,9 @@ def main() -> None:
             failed.append(name)
             print(f"{name}: {type(error).__name__}: {error}", flush=True)
         gc.collect()
-    text = table([shown(row) for row in rows])
-    text += f"\n\n{len(rows)} models explained, {len(failed)} not: {', '.join(failed) or 'none'}."
-    print(text.splitlines()[-1])
-    if not given.no_record:
-        command = " ".join(["python benchmarks/zoo.py", *sys.argv[1:]])
-        record("zoo", command, text, [vars(row) for row in rows])
+        if rows and not given.no_record:  # after each: the largest need most of the memory
+            record("zoo", command, summary(rows, failed), [vars(row) for row in rows])
+    print(summary(rows, failed).splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -102,6 +102,10 @@ class Constants:
                 self._values[node] = self._compute(node)
         return self._values[node]
 
+    def forget(self, node: fx.Node) -> None:
+        """Free the value of a node that nobody will ask for again."""
+        self._values.pop(node, None)
+
     def _compute(self, node: fx.Node) -> Any:
         if node.op == "get_attr":
             return attribute(self.root, str(node.target))

@@ -13,20 +13,41 @@ def fold_constants(module: fx.GraphModule) -> fx.GraphModule:
     """Replace what depends on no input by its value, computed now: a snapshot."""
     constants = Constants(module)
     snapshot = nn.Module()
-    replaced: dict[fx.Node, Any] = {}
-    for node in list(module.graph.nodes):
+    shared = {_storage(t) for t in (*module.parameters(), *module.buffers())}
+    for node in module.graph.nodes:
         if node.op == "call_module":
             target = str(node.target)
             place(snapshot, target, copy.deepcopy(attribute(module, target)))
-        if node in constants and any(user not in constants for user in node.users):
-            replaced[node] = constants.value(node)
-    for node, value in replaced.items():
+    for node, value in _values(module.graph, constants).items():
         if isinstance(value, torch.Tensor):
+            own = value.clone() if _storage(value) in shared else value
             with module.graph.inserting_before(node):
-                value = module.graph.create_node("get_attr", _kept(snapshot, node, value))
+                value = module.graph.create_node("get_attr", _kept(snapshot, node, own))
         _replace(node, value, [user for user in node.users if user not in constants])
     drop_dead_calls(module.graph)
     return fx.GraphModule(snapshot, module.graph, "Relay")
+
+
+def _values(graph: fx.Graph, constants: Constants) -> dict[fx.Node, Any]:
+    """Values of the constants that others read; what only led to them is freed on the way."""
+    found: dict[fx.Node, Any] = {}
+    waiting: dict[fx.Node, int] = {}
+    for node in graph.nodes:
+        if node not in constants:
+            continue
+        waiting[node] = sum(user in constants for user in node.users)
+        value = constants.value(node)
+        if waiting[node] < len(node.users):
+            found[node] = value
+        for source in node.all_input_nodes:
+            waiting[source] -= 1
+            if not waiting[source]:
+                constants.forget(source)
+    return found
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _replace(node: fx.Node, value: Any, users: list[fx.Node]) -> None:
@@ -42,7 +63,7 @@ def _kept(snapshot: nn.Module, node: fx.Node, value: torch.Tensor) -> str:
     name = node.name
     while hasattr(snapshot, name):
         name += "_"
-    snapshot.register_buffer(name, value.detach().clone())
+    snapshot.register_buffer(name, value.detach())
     return name
 
 

@@ -21,6 +21,11 @@ def test_clever_hans_runs(tmp_path):
     assert "of 1 runs right." in out
 
 
+def test_zoo_runs():
+    out = run("zoo.py", "--models", "squeezenet1_1", "--no-record")
+    assert "1 models explained, 0 not (none)." in out
+
+
 def test_every_script_is_tested_here():
     scripts = {p.name for p in HERE.glob("*.py")} - {"record.py"}
     assert all(name in Path(__file__).read_text() for name in scripts)
