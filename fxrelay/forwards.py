@@ -142,6 +142,6 @@ FORWARDS: Mapping[type[nn.Module], Callable[[Any], Forward]] = {
 
 def forward_of(m: nn.Module) -> Forward | None:
     """Return what a module of torch computes in eval mode, None where its own forward will do."""
-    own = type(m).forward.__module__.startswith("torch.")
+    own = str(type(m).forward.__module__).startswith("torch.")  # a graph's has none
     make = next((f for kind, f in FORWARDS.items() if isinstance(m, kind)), None)
     return make(m) if make and own else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from torch import fx
+from torch import Tensor, fx
 
 from fxrelay.meta import SIZE
 
@@ -44,6 +44,19 @@ def picked(value: Any, pick: Pick | None) -> fx.Proxy:
         f"trace: needs one output tensor; got {got}. Choose one with output=..., for example "
         f"output={next(iter(found or known))!r}."
     )
+
+
+def plain(value: Any) -> Any:
+    """Return an output as nested dicts and tuples of tensors; what else is in it becomes None.
+
+    Classes of the model's own, such as caches, are no hindrance to tracing then.
+    """
+    if isinstance(value, Tensor | fx.Proxy):
+        return value
+    entries = _entries(value)
+    if isinstance(value, list | tuple) and not _fields(type(value)):
+        return tuple(plain(entry) for _, entry in entries)
+    return {key: plain(entry) for key, entry in entries} or None
 
 
 def _opened(value: Any) -> Any:

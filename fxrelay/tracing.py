@@ -23,7 +23,7 @@ from fxrelay.forwards import forward_of
 from fxrelay.inputs import explained, require_fitting
 from fxrelay.lower import Lowering
 from fxrelay.meta import FIXED, RANK
-from fxrelay.outputs import Pick
+from fxrelay.outputs import Pick, plain
 from fxrelay.preconditions import require_traceable
 from fxrelay.quiet import quiet
 from fxrelay.roles import carries_signal
@@ -151,7 +151,7 @@ class ThroughTracer(fx.Tracer):
         """Make an input of every tensor of the call; other arguments keep their values."""
         values = {n: self.create_proxy("placeholder", n, (), {}) for n in self.call.names}
         forward = forward_of(self.root) or self.root.forward
-        return lambda *_: self.call.call(forward, values), []
+        return lambda *_: plain(self.call.call(forward, values)), []
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node in a proxy that records augmented assignments."""
@@ -202,8 +202,8 @@ def _has_opaque_calls(graph: fx.GraphModule, leaf: Leaves) -> bool:
 def _export(model: nn.Module, call: Arguments, first: Exception) -> fx.GraphModule:
     """Export a shallow copy of the model that takes the call's tensors alone, in order."""
     taking = copy.copy(model)
-    taking.forward = lambda *tensors: call.call(
-        model.forward, dict(zip(call.names, tensors, strict=True))
+    taking.forward = lambda *tensors: plain(
+        call.call(model.forward, dict(zip(call.names, tensors, strict=True)))
     )
     single = all(x.dim() and len(x) == 1 for x in call.tensors.values())
     tensors = tuple(  # a copy: one tensor twice would merge; and two samples: one would be fixed

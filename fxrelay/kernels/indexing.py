@@ -15,8 +15,8 @@ def getitem_adjoint(r: Tensor, x: Tensor, index: Any) -> Tensor:
 
 
 def cat_adjoint(r: Tensor, parts: Sequence[Tensor], dim: int) -> tuple[Tensor, ...]:
-    """Cut `r` into the parts that ``torch.cat`` joined."""
-    return r.split([part.shape[dim] for part in parts], dim)
+    """Cut `r` into the parts that ``torch.cat`` joined; it takes an empty vector beside any."""
+    return r.split([part.shape[dim] if part.dim() == r.dim() else 0 for part in parts], dim)
 
 
 def gathered(

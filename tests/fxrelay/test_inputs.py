@@ -108,7 +108,7 @@ def test_explain_chooses_and_the_rest_is_booked():
     want = products(model, a, b, [0, 0])
     np.testing.assert_allclose(ds.relevance, want[1].detach(), atol=1e-9)
     assert "relevance_of_a" not in ds
-    np.testing.assert_allclose(ds.sink_a, want[0].sum(1).detach(), atol=1e-9)
+    np.testing.assert_allclose(ds["sink_left.weight"], want[0].sum(1).detach(), atol=1e-9)
     assert ds.relevance.attrs["long_name"] == "relevance of b"
     assert set(ds.data_vars) >= {"input", "input_a"}
 
@@ -262,6 +262,36 @@ def test_exported_program_and_graph_module_take_names_too():
 class Nested(nn.Module):
     def forward(self, x, pair, *rest, **named):
         return x + pair[0] * pair[1]["z"] + sum(rest) + named["bias"]
+
+
+class Cache:
+    """What Hugging Face models keep of a sequence: a class that export does not know."""
+
+    def __init__(self):
+        self.keys = torch.tensor([])
+
+    def update(self, keys):
+        self.keys = torch.cat([self.keys, keys], -2)
+        return self.keys
+
+
+class Caching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(11, 4).double(), nn.Linear(4, 3).double()
+
+    def forward(self, ids, use_cache: bool = True):
+        if ids.dim() != 2:
+            raise ValueError("needs (batch, token)")
+        cache = Cache()
+        logits = self.head(cache.update(self.table(ids)).mean(1))
+        return {"logits": logits, "cache": cache if use_cache else None}
+
+
+def test_classes_in_the_output_are_left_out():
+    ds = fxrelay.attribute(Caching().eval(), IDS, 0, composite=EPSILON, sinks=True)
+    booked = ds.relevance.sum("token") + sum(ds[v] for v in ds if v.startswith("sink_"))
+    np.testing.assert_allclose(booked, 1, atol=1e-9)
 
 
 def test_nested_arguments_are_named_by_their_path():

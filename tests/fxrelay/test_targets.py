@@ -308,6 +308,8 @@ def test_outputs_are_picked(kind):
     model, x = Nested(form).eval(), X[:, 0, 0, :3]
     graph = fxrelay.trace(model, x, output=output)
     torch.testing.assert_close(graph(x), model.fc(x))
+    captured = torch.fx.symbolic_trace(model)
+    torch.testing.assert_close(fxrelay.trace(captured, output=output)(x), model.fc(x))
     if "dataclass" not in kind:  # export would need it registered
         exported = torch.export.export(model, (x,))
         torch.testing.assert_close(fxrelay.trace(exported, output=output)(x), model.fc(x))
