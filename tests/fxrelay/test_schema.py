@@ -49,8 +49,8 @@ FAULTS = {
     "unknown dimensions": (
         lambda ds: ds.rename(y="height", x="width"),
         "'relevance' needs ('sample', ['target',] ...) with ('channel', 'y', 'x') or "
-        "('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or ('token', 'feature') or ('feature',); got "
-        "('channel', 'height', 'width'). Rename with ds.rename(...).",
+        "('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or ('token', 'feature') or "
+        "('feature',); got ('channel', 'height', 'width'). Rename with ds.rename(...).",
     ),
     "wrong type": (
         lambda ds: ds.assign(prediction=ds.prediction.astype(float)),
@@ -130,3 +130,41 @@ def test_dates_as_ids_can_be_written(tmp_path):
 
 def test_dataset_without_samples_is_no_fault():
     assert schema.validate(good().isel(sample=slice(0))).sizes["sample"] == 0
+
+
+def several():
+    return good().assign(
+        relevance_of_ids=(("sample", "token"), np.zeros((3, 5))),
+        relevance_of_depth=(("sample", "channel", "y_depth", "x_depth"), np.zeros((3, 1, 4, 4))),
+        relevance_of_time=("sample", np.zeros(3)),
+        input_mask=(("sample", "token"), np.ones((3, 5), bool)),
+    )
+
+
+def test_relevance_of_several_inputs():
+    ds = schema.validate(several())
+    assert schema.relevances(ds) == [
+        "relevance", "relevance_of_depth", "relevance_of_ids", "relevance_of_time",
+    ]  # fmt: skip
+    names = {name: v.attrs["long_name"] for name, v in schema.describe(ds).data_vars.items()}
+    assert names["relevance_of_ids"] == "relevance of ids"
+    assert names["input_mask"] == "model input mask"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda ds: ds.rename(token="word"),
+         "'relevance_of_ids' needs ('sample', ['target',] ...) with ('channel', 'y', 'x')"),
+        (lambda ds: ds.assign(relevance_of_ids=ds.relevance_of_ids * np.nan),
+         "'relevance_of_ids' needs to be finite; got NaN or infinity in 3 of 3 samples"),
+        (lambda ds: ds.assign(relevance_of_time=ds.relevance_of_time.astype(int)),
+         "'relevance_of_time' needs to be floating point; got int64. Use .astype(...)."),
+        (lambda ds: ds.assign_coords(against=("sample", [0, 1, 4])),
+         "'against' needs values in 0..3; got 0..4. Mend the ids."),
+    ],
+    ids=["dims", "finite", "type", "against"],
+)  # fmt: skip
+def test_faults_of_several_inputs(spoil, text):
+    with pytest.raises(schema.SchemaError, match=re.escape(text)):
+        schema.validate(spoil(several()))
