@@ -32,6 +32,7 @@ slow: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/clever_hans.py
 	$(BIN)/python benchmarks/zoo.py
+	$(BIN)/python benchmarks/photos.py
 
 clean:
 	rm -rf $(VENV) demo-output build *.egg-info

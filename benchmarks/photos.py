@@ -51,6 +51,7 @@ PRESETS: Mapping[str, composites.Composite] = {
     "epsilon": composites.uniform(rules.epsilon()),
     "epsilon_plus": composites.epsilon_plus(),
     "epsilon_plus_flat": composites.epsilon_plus_flat(),
+    "plus_flat, bias zero": composites.epsilon_plus_flat(bias="zero"),
     "epsilon_alpha2_beta1_flat": composites.epsilon_alpha2_beta1_flat(),
     "epsilon_gamma_box": composites.epsilon_gamma_box(LOW, HIGH),
 }  # fmt: skip
@@ -94,7 +95,7 @@ def relevances(net: nn.Module, x: Tensor, target: Tensor) -> dict[str, np.ndarra
         ds = fxrelay.attribute(net, x, target, composite=composite)
         maps[name] = ds["relevance"].sum("channel").values
         if name == "gradient":
-            maps["input × gradient"] = (ds["relevance"] * ds["input"]).sum("channel").values
+            maps["input * gradient"] = (ds["relevance"] * ds["input"]).sum("channel").values
             maps["gradient"] = abs(ds["relevance"]).sum("channel").values
     return maps
 
@@ -109,7 +110,10 @@ def figure(
     sheet = Image.new("RGB", (width, head + len(x) * (tile + gap + note)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     photos = ((x.permute(0, 2, 3, 1) * 128 + 127) / 255).clamp(0, 1).mul(255).byte().numpy()
-    drawn = {"photo": photos, **{n: heatmap(m, "bwr", percentile=99.5) for n, m in maps.items()}}
+    drawn = {
+        "photo": photos,
+        **{n: heatmap(m[:, None], "bwr", percentile=99.5) for n, m in maps.items()},
+    }
     for i, column in enumerate(columns):
         left = gap + i * (tile + gap)
         label = column.replace("epsilon_alpha2_beta1", "alpha2_beta1")
@@ -214,24 +218,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=40, help="at most so many crops for curves")
     parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--figure", action="store_true", help="draw the figure alone")
     parser.add_argument("--no-record", action="store_true", help="print only")
     given = parser.parse_args()
     torch.set_num_threads(1)
     net = model()
+    if given.figure:
+        return draw(net)
     rows = compare(net, given.inputs, given.steps)
     text = table([shown(row) for row in rows]) + "\n\n" + verdict(rows)
     print(verdict(rows))
-    if given.no_record:
-        return
+    if not given.no_record:
+        command = " ".join(["python benchmarks/photos.py", *sys.argv[1:]])
+        record("photos", command, text, rows)
+        draw(net)
+
+
+def draw(net: nn.Module) -> None:
+    """Save the figure of all photos."""
     x = torch.cat([crops(name, (1.0,)) for name in PHOTOS])
     with torch.no_grad():
         p, target = net(x).softmax(1).max(1)
     captions = [
         f"{NAMES.get(int(k), int(k))} {float(v):.0%}" for k, v in zip(target, p, strict=True)
     ]
-    save(figure(x, captions, relevances(net, x, target), 150), HERE / "photos.png")
-    command = " ".join(["python benchmarks/photos.py", *sys.argv[1:]])
-    record("photos", command, text, rows)
+    sheet = figure(x, captions, relevances(net, x, target), 120)
+    save(sheet.quantize(256), HERE / "photos.png")  # a quarter of the bytes
 
 
 if __name__ == "__main__":

@@ -26,6 +26,11 @@ def test_zoo_runs():
     assert "1 models explained, 0 not (none)." in out
 
 
+def test_photos_runs():
+    out = run("photos.py", "--inputs", 1, "--steps", 2, "--no-record")
+    assert "Above random beyond the paired interval" in out
+
+
 def test_every_script_is_tested_here():
     scripts = {p.name for p in HERE.glob("*.py")} - {"record.py"}
     assert all(name in Path(__file__).read_text() for name in scripts)
