@@ -50,7 +50,8 @@ FAULTS = {
         lambda ds: ds.rename(y="height", x="width"),
         "'relevance' needs ('sample', ['target',] ...) with ('channel', 'y', 'x') or "
         "('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or "
-        "('token', 'feature') or ('feature',); got ('channel', 'height', 'width'). Rename with ds.rename(...).",
+        "('token', 'feature') or ('feature',); got "
+        "('channel', 'height', 'width'). Rename with ds.rename(...).",
     ),
     "wrong type": (
         lambda ds: ds.assign(prediction=ds.prediction.astype(float)),
