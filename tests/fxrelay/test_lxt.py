@@ -1,4 +1,4 @@
-"""AttnLRP of a Llama equals LXT's, where that is installed (``pip install --no-deps lxt tabulate``).
+"""AttnLRP of a Llama equals LXT's where that is there (``pip install --no-deps lxt tabulate``).
 
 LXT patches classes of the whole process without undo, so it runs in a process of its own. Two names
 that transformers 5 has dropped are put back for its import, and its table of attention functions
