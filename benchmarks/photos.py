@@ -201,6 +201,46 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
+COLOURS = [
+    "#9aa0a6", "#5f6368", "#a142f4", "#f29900", "#1a73e8", "#12b5cb", "#7cb342", "#d93025",
+    "#b80672", "#000000",
+]  # fmt: skip
+
+
+def plot(rows: list[dict[str, Any]]) -> Image.Image:
+    """MoRF curves: mean probability of the predicted class against patches removed."""
+    width, height, left, top = 900, 440, 60, 40
+    scale = 2  # drawn large, then halved: smooth lines
+    sheet = Image.new("RGB", (width * scale, height * scale), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13 * scale)
+    right, bottom = width - 250, height - 50
+    most, peak = rows[0]["patches"][-1], max(row["morf"][0] for row in rows) * 1.05
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = left + (right - left) * x / most
+        return across * scale, (bottom - (bottom - top) * y / peak) * scale
+
+    for tick in np.arange(0, peak, 0.2):
+        draw.line([at(0, tick), at(most, tick)], fill="#e8eaed", width=scale)
+        draw.text((18 * scale, at(0, tick)[1] - 8 * scale), f"{tick:.1f}", "#5f6368", font)
+    for tick in range(0, most + 1, 14):
+        draw.text((at(tick, 0)[0] - 8 * scale, (bottom + 6) * scale), str(tick), "#5f6368", font)
+    title = "probability of the predicted class, most relevant patches removed first"
+    draw.text((left * scale, 10 * scale), title, "#1d2330", font)
+    draw.text(
+        (right * scale // 2, (bottom + 26) * scale), "patches removed, of 196", "#5f6368", font
+    )
+    for i, row in enumerate(sorted(rows, key=lambda row: np.mean(row["aopc"]))):
+        points = [at(*point) for point in zip(row["patches"], row["morf"], strict=True)]
+        draw.line(points, fill=COLOURS[i], width=3 * scale, joint="curve")
+        place = (right + 20) * scale, (top + 10 + 30 * i) * scale
+        draw.line([place, (place[0] + 22 * scale, place[1])], fill=COLOURS[i], width=4 * scale)
+        name = f"{row['method']}  {np.mean(row['aopc']):.2f}"
+        draw.text((place[0] + 30 * scale, place[1] - 9 * scale), name, "#1d2330", font)
+    return sheet.resize((width, height), Image.Resampling.LANCZOS)
+
+
 def verdict(rows: list[dict[str, Any]]) -> str:
     """Say which methods beat gradient and random, input by input."""
     values = {row["method"]: np.array(row["aopc"]) for row in rows}
@@ -231,6 +271,7 @@ def main() -> None:
     if not given.no_record:
         command = " ".join(["python benchmarks/photos.py", *sys.argv[1:]])
         record("photos", command, text, rows)
+        save(plot(rows), HERE / "photos_curves.png")
         draw(net)
 
 

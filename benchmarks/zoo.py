@@ -11,6 +11,7 @@ seed, for `epsilon_plus_flat` with a vanishing stabilizer.
 import argparse  # noqa: I001  fxrelay.vision comes before torchvision
 import gc
 import itertools
+import json
 import statistics
 import sys
 import time
@@ -26,9 +27,11 @@ from torch import Tensor, nn
 
 import fxrelay
 from fxrelay import composites
+from fxrelay.relaying import Relay
+from fxrelay.terms import Stabilizer
 
 sys.path.insert(0, str(Path(__file__).parent))
-from record import record, table
+from record import HERE, record, table
 
 EPSILON = 1e-12
 #: what to build a model with, and the shapes of one sample to try; the first that starts a name
@@ -83,13 +86,13 @@ def build(name: str) -> nn.Module:
     for parameter_name, parameter in model.named_parameters():
         if "bias" in parameter_name and "relative_position" not in parameter_name:
             parameter.data.zero_()
-    _calibrate(model, torch.randn(4, *shapes[0], dtype=torch.float64))
+    _calibrate(model, [torch.randn(4, *shape, dtype=torch.float64) for shape in shapes])
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def _calibrate(model: nn.Module, x: Tensor) -> None:
-    """Let each batch norm divide by the root mean square of what it gets for `x`.
+def _calibrate(model: nn.Module, inputs: list[Tensor]) -> None:
+    """Let each batch norm divide by the root mean square of what it gets, the largest of `inputs`.
 
     Means stay zero, for they would be biases.
     """
@@ -97,11 +100,15 @@ def _calibrate(model: nn.Module, x: Tensor) -> None:
     def divide(norm: Any, args: tuple[Tensor, ...]) -> None:
         axes = [axis for axis in range(args[0].dim()) if axis != 1]
         power = args[0].square().mean(axes)
-        norm.running_var.copy_(power + power.mean() / 10)  # no channel is blown up
+        wide = power + power.mean() / 10  # no channel is blown up
+        norm.running_var.copy_(torch.maximum(norm.running_var, wide))
 
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.running_var.zero_()
     hooks = [norm.register_forward_pre_hook(divide) for norm in norms]
-    model.eval()(x)
+    for x in inputs:
+        model.eval()(x)
     for hook in hooks:
         hook.remove()
 
@@ -117,6 +124,7 @@ class Result:
     jitter: float
     cases: int
     input_share: float
+    spread_share: float
     sinks: dict[str, float]
     missing: float
     trace_s: float
@@ -134,9 +142,8 @@ def examine(name: str) -> Result:
     graph = fxrelay.canonize(graph)
     times.append(time.perf_counter())
     errors = [_difference(model, graph, x) for x in _inputs(shapes)]
-    preset = composites.epsilon_plus_flat(epsilon=EPSILON, stabilizer=EPSILON)
     start = time.perf_counter()
-    relay = fxrelay.relay(fxrelay.annotate(graph, preset))
+    relay = _relay(graph, spread=False)
     times.append(times[-1] + time.perf_counter() - start)
     x = next(_inputs(shapes))
     seed = _seed(_tensor(model(x)))
@@ -144,13 +151,22 @@ def examine(name: str) -> Result:
     given = float(seed.sum())
     kept = float(out.relevance.sum()) / given
     sinks = {name: float(value.sum()) / given for name, value in out.sinks.items()}
+    spread = kept
+    if abs(sinks["undistributed"]) > 1e-4:
+        spread = float(_relay(graph, spread=True)(x, seed).relevance.sum()) / given
     largest = sorted(sinks.items(), key=lambda item: -abs(item[1]))[:3]
     return Result(
         name, len(graph.graph.nodes), len(graph.meta["rewrites"]),
-        *map(max, zip(*errors, strict=True)), len(errors), kept, dict(largest),
+        *map(max, zip(*errors, strict=True)), len(errors), kept, spread, dict(largest),
         abs(1 - kept - sum(sinks.values())),
         *(b - a for a, b in itertools.pairwise(times)),
     )  # fmt: skip
+
+
+def _relay(graph: Any, *, spread: bool) -> Relay:
+    stabilizer = Stabilizer(EPSILON, spread=spread)
+    preset = composites.epsilon_plus_flat(epsilon=EPSILON, stabilizer=stabilizer)
+    return fxrelay.relay(fxrelay.annotate(graph, preset))
 
 
 def _inputs(shapes: list[tuple[int, ...]]) -> Iterator[Tensor]:
@@ -193,6 +209,7 @@ def shown(row: Result) -> dict[str, str]:
         "output difference": f"{row.difference:.0e} ({row.cases})",
         "by rounding": f"{row.jitter:.0e}",
         "at the input": f"{row.input_share:.4f}",
+        "if spread": f"{row.spread_share:.4f}",
         "largest sink": f"{sink} {share:.4f}" if abs(share) >= 5e-5 else "",
         "missing": f"{row.missing:.0e}",
         "trace s": f"{row.trace_s:.2f}",
@@ -214,15 +231,24 @@ def summary(rows: list[Result], failed: list[str]) -> str:
     )
 
 
+def _kept(models: list[str] | None) -> list[Result]:
+    """Rows of the last run that this one does not make anew."""
+    if not models or not (HERE / "zoo.json").exists():
+        return []
+    rows = json.loads((HERE / "zoo.json").read_text())
+    return [Result(**row) for row in rows if row["model"] not in models]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--models", nargs="+", help="default: all of the kinds")
+    parser.add_argument(
+        "--models", nargs="+", help="make these rows anew; default all of the kinds"
+    )
     parser.add_argument("--no-record", action="store_true", help="print only")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows, failed = [], []
-    command = " ".join(["python benchmarks/zoo.py", *sys.argv[1:]])
+    rows, failed = [] if given.no_record else _kept(given.models), []
     for name in given.models or names(given.kinds):
         try:
             rows.append(examine(name))
@@ -232,7 +258,7 @@ def main() -> None:
             print(f"{name}: {type(error).__name__}: {error}", flush=True)
         gc.collect()
         if rows and not given.no_record:  # after each: the largest need most of the memory
-            record("zoo", command, summary(rows, failed), [vars(row) for row in rows])
+            record("zoo", "python benchmarks/zoo.py", summary(rows, failed), list(map(vars, rows)))
     print(summary(rows, failed).splitlines()[-1])
 
 
