@@ -202,8 +202,7 @@ def _walk(program: Program, reference: bool) -> None:
         site.nonnegative = node.args[0] in nonnegative
         site.positive = node in positive
         site.batch = samples[node]
-        if not isinstance(relevance, dict):
-            _enter(program, node, relevance, site.batch)
+        _enter(program, node, relevance, site.batch)
         for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
             program.give(operand, amount, site.batch)
             if program.ledger is not None and amount is not None and carries_signal(operand):
@@ -213,8 +212,10 @@ def _walk(program: Program, reference: bool) -> None:
 
 def _enter(program: Program, node: fx.Node, relevance: Any, batch: Batch) -> None:
     """Open a node's page of the ledger with the relevance that arrives there."""
-    if program.ledger is not None:
-        program.ledger.open = facts.shown_path(node)
+    if program.ledger is None:
+        return
+    program.ledger.open = facts.shown_path(node)
+    if not isinstance(relevance, dict):  # the parts of a tuple arrived one by one
         program.ledger.add(program.ledger.open, RELEVANCE_IN, program.per_sample(relevance, batch))
 
 

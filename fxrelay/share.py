@@ -20,6 +20,7 @@ from fxrelay.terms import (
     Form,
     Rule,
     Share,
+    Stabilizer,
     Term,
     W,
 )
@@ -27,8 +28,8 @@ from fxrelay.terms import (
 #: fewer products than this in one output, and a difference of sums may lose its digits
 FEW_TAPS = 16
 
-#: how relevance is spread where nothing contributed
-FLAT = Rule((Share((Term(Form.of({"1": 1}), Form.of({"1": 1})),)),), name="flat")
+#: how relevance is spread where nothing contributed; its denominators are counts, so it keeps none
+FLAT = Rule((Share((Term(Form.of({"1": 1}), Form.of({"1": 1})),)),), Stabilizer(0.0), name="flat")
 
 GATES: dict[str, Callable[..., Any]] = {
     "positive": kernels.where_positive,
@@ -250,7 +251,18 @@ def _contribution(site: Site, share: Share, x: Any, sign: float) -> Any:
     value: Any = x
     if not total:
         return value * 0.0
+    if total.get("x") and total.get("|x|"):
+        return _signed(site, value, total)
     return Evaluate(site, x, _whole_input_basis(site, x))(total)
+
+
+def _signed(site: Site, x: Any, form: Form) -> Any:
+    """Write a form by the parts of x: of an infinite constant, x and |x| would cancel to NaN."""
+    up, down = form.get("x") + form.get("|x|"), form.get("x") - form.get("|x|")
+    parts = [_scaled(site.call(torch.clamp, x, min=0), up)] if up else []
+    parts += [_scaled(site.call(torch.clamp, x, max=0), down)] if down else []
+    rest = Form.of({key: c for key, c in form.coefficients if key not in ("x", "|x|")})
+    return _sum([*parts, Evaluate(site, x, _whole_input_basis(site, x))(rest)] if rest else parts)
 
 
 def _whole_input_basis(site: Site, x: Proxy) -> Callable[[Basis], Any]:

@@ -100,7 +100,8 @@ class Stabilizer:
 
     ``d + ε·sgn(d)``; with `clip` ``sgn(d)·max(|d|, ε)``; with `norm_scale` ε is multiplied by the
     root mean square of d per sample. Where d is exactly 0 nothing contributed, and relevance is
-    booked as "undistributed"; with `spread` it is divided evenly instead, as by the rule flat.
+    booked as "undistributed"; with `spread` linear operators (but norms that centre) divide it
+    evenly instead, as the rule flat does, and sums give each operand the same.
     """
 
     epsilon: float = 1e-6
