@@ -45,13 +45,16 @@ class Product:
 class Plan:
     """The operator calls of one rule at one place.
 
-    `reuse` holds per share the coefficient of ``op(x; w)``, which the forward pass has.
+    `reuse` holds per share the coefficient of ``op(x; w)``, which the forward pass has;
+    `differences` says which shares' sums are differences such as ``(z - op(|x|; |w|))/2``: they
+    are as small as they like, and their rounding is that of what they are the difference of.
     """
 
     shares: tuple[Share, ...]
     reuse: tuple[float, ...]
     forwards: tuple[Product, ...]
     adjoints: tuple[Product, ...]
+    differences: tuple[bool, ...]
 
 
 def plan(
@@ -68,13 +71,12 @@ def plan(
     positive : bool
         Relevance can sit only on outputs > 0, so shares for negative outputs vanish.
     few_taps : bool
-        So few contributions meet in one output that a difference of sums may lose its digits:
-        rules made of pure positive or negative parts then keep their split form.
+        So few contributions meet in one output that a difference of sums often loses its digits:
+        rules that need one then keep their split form.
     """
     served = tuple(s for s in rule.shares if not (positive and s.where == "negative"))
-    if few_taps and not nonnegative and any(_pure_part(share) for share in served):
-        return split(replace(rule, shares=served))
-    return _cheapest(served, _expand(served, nonnegative))
+    cheap = _cheapest(served, _expand(served, nonnegative))
+    return split(replace(rule, shares=served)) if few_taps and any(cheap.differences) else cheap
 
 
 def split(rule: Rule) -> Plan:
@@ -85,7 +87,8 @@ def split(rule: Rule) -> Plan:
         for term in share.terms
         if term.input and term.weight
     )
-    return Plan(rule.shares, (0.0,) * len(rule.shares), products, products)
+    n = len(rule.shares)
+    return Plan(rule.shares, (0.0,) * n, products, products, (False,) * n)
 
 
 def weights_at_one(plan: Plan) -> Plan:
@@ -109,7 +112,8 @@ def _cheapest(shares: tuple[Share, ...], poly: Polynomial) -> Plan:
         known = {m.j: c for m, c in poly.items() if (m.i, m.k) == ("x", "w")}
     reuse = tuple(known.get(j, 0.0) for j in range(len(shares)))
     forwards = folded if len(folded) <= len(others) else others
-    return Plan(shares, reuse, tuple(forwards), tuple(_fewest(*groupings)))
+    differences = tuple(bool(c) and _cancels(poly, j, c) for j, c in enumerate(reuse))
+    return Plan(shares, reuse, tuple(forwards), tuple(_fewest(*groupings)), differences)
 
 
 def _fewest(*groupings: list[Product]) -> list[Product]:
@@ -169,11 +173,9 @@ def _combine_inputs(poly: Polynomial) -> list[Product]:
     ]
 
 
-def _pure_part(share: Share) -> bool:
-    """Whether a share's sum can be a small difference of large ones, as P = (z + a)/2 can."""
-    poly = _expand((share,), nonnegative=False)
-    signed, absolute = poly.get(Monomial("x", 0, "w")), poly.get(Monomial("|x|", 0, "|w|"))
-    return signed is not None and absolute is not None and abs(signed) == abs(absolute)
+def _cancels(poly: Polynomial, j: int, reuse: float) -> bool:
+    r"""Whether the share's \|w\| part can take all of its output's part away."""
+    return any(m.j == j and m.k == "|w|" and abs(c) == abs(reuse) for m, c in poly.items())
 
 
 def vanishes_at_zero(rule: Rule) -> bool:

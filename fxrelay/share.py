@@ -87,8 +87,8 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
         _denominator(site, op, rule, plan, j, products) for j in range(len(plan.shares))
     ]
     quotients = [
-        quotient(site, rule, share, d, relevance)
-        for share, d in zip(plan.shares, denominators, strict=True)
+        quotient(site, rule, share, d, relevance, served_only=difference)
+        for share, d, difference in zip(plan.shares, denominators, plan.differences, strict=True)
     ]
     pulled = [
         _times(
@@ -136,21 +136,30 @@ def _denominator(
     left = bias - reuse * W  # the reused output has the whole bias in it
     if op.bias is not None and left:
         parts.append(Evaluate(site, op.bias, _weight_basis(site, op.bias))(left))
+    if plan.differences[j]:
+        return site.call(kernels.difference, *parts)
     return _sum(parts) if parts else site.call(torch.zeros_like, site.output)
 
 
-def quotient(site: Site, rule: Rule, share: Share, d: Any, relevance: Any) -> Any:
-    """Write ``relevance / st(d)`` as a share of the rule takes it; what is kept is booked."""
+def quotient(
+    site: Site, rule: Rule, share: Share, d: Any, relevance: Any, *, served_only: bool = False
+) -> Any:
+    """Write ``relevance / st(d)`` as a share of the rule takes it; what is kept is booked.
+
+    With `served_only` the quotient is 0 where d is: what is pulled then would be rounding.
+    """
     stable = rule.stabilizer
     options = [stable.epsilon, stable.clip, stable.norm_scale]
     while options and options[-1] is False:
         options.pop()
     st: Any = site.call(kernels.stabilize, d, *options)
     gated = _gated(site, share, relevance)
-    if stable.spread and not site.operator.mixed:
-        gated = site.call(kernels.served, gated, d)
-    s = gated / st
+    spread = stable.spread and not site.operator.mixed
+    s = (site.call(kernels.served, gated, d) if spread or served_only else gated) / st
     if site.program.sinks_wanted:
+        if not spread:
+            whole = site.call(torch.broadcast_to, d, gated.shape)
+            site.book("undistributed", site.call(kernels.unserved, gated, whole))
         _book(site, rule, share, s, d, st)
     return s
 
@@ -162,7 +171,6 @@ def _book(site: Site, rule: Rule, share: Share, s: Any, d: Any, st: Proxy) -> No
         site.book(f"{site.name}.bias", s * kept)
     whole = site.call(torch.broadcast_to, d, s.shape)
     site.book("stabilizer", site.call(kernels.absorbed, s, whole, st))
-    site.book("undistributed", site.call(kernels.undistributed, s, whole, st))
 
 
 def _input_basis(site: Site, x: Proxy) -> Callable[[Basis], Any]:

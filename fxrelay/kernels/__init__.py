@@ -24,18 +24,22 @@ from fxrelay.kernels.attention import (
 from fxrelay.kernels.division import (
     absorbed,
     bound_of,
+    difference,
     ones_of,
     part_of,
     per_sample,
     served,
     stabilize,
     sum_to,
-    undistributed,
     unserved,
     where_negative,
     where_positive,
 )
-from fxrelay.kernels.elementwise import cast_back, pullback, relu_adjoint
+from fxrelay.kernels.elementwise import (
+    cast_back,
+    pullback,
+    relu_adjoint,
+)
 from fxrelay.kernels.indexing import (
     cat_adjoint,
     gathered,
@@ -108,14 +112,14 @@ __all__ = [
     "adaptive_max_pool_adjoint", "added_mask", "as_channels", "attention_mask",
     "attention_weights", "average", "avg_pool", "avg_pool_adjoint", "beyond", "bias_map",
     "bound_of", "cast_back", "cat_adjoint", "causal_mask", "conv_adjoint", "count", "deviation",
-    "discrete", "einsum_adjoint", "from_windows", "gathered", "getitem_adjoint", "group_centred",
-    "group_scale", "instance_norm", "interpolate", "largest", "layer_centred", "layer_scale",
-    "matmul_left", "matmul_right", "max_pool", "max_pool_adjoint", "max_unpool",
+    "difference", "discrete", "einsum_adjoint", "from_windows", "gathered", "getitem_adjoint",
+    "group_centred", "group_scale", "instance_norm", "interpolate", "largest", "layer_centred",
+    "layer_scale", "matmul_left", "matmul_right", "max_pool", "max_pool_adjoint", "max_unpool",
     "mean_square_scale", "on_padding", "on_window_padding", "ones_of", "pad", "pad_adjoint",
     "pad_even", "part_of", "per_sample", "places", "pullback", "regathered", "relu_adjoint",
     "scale_channels", "scale_inputs", "scale_transposed", "seen", "served", "shift_of_inputs",
     "smallest", "softmax_bias", "softmax_relevance", "spread", "stabilize", "steps", "sum_to",
     "threshold_adjoint", "threshold_affine", "to_windows", "top_places", "top_values", "total",
-    "triangle", "undistributed", "unserved", "variance", "vector_norm", "where_negative",
-    "where_positive", "window_mask", "windows", "without_middle_third", "won", "zero_position",
+    "triangle", "unserved", "variance", "vector_norm", "where_negative", "where_positive",
+    "window_mask", "windows", "without_middle_third", "won", "zero_position",
 ]  # fmt: skip

@@ -24,6 +24,18 @@ def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = 
     return torch.where(d >= 0, d + scale, d - scale)
 
 
+#: a difference of sums smaller than this many roundings of theirs is 0
+ROUNDINGS = 16
+
+
+def difference(first: Tensor, *others: Tensor) -> Tensor:
+    """Sum of parts where the others may take the first away, with 0 for what may be rounding."""
+    other = sum(others[1:], others[0])
+    size = sum((part.abs() for part in others[1:]), others[0].abs())
+    d = first + other
+    return torch.where(d.abs() > size * (ROUNDINGS * torch.finfo(d.dtype).eps), d, 0.0)
+
+
 def where_positive(r: Tensor, z: Tensor) -> Tensor:
     """Keep relevance where the output is positive or zero."""
     return torch.where(z >= 0, r, 0.0)
@@ -69,11 +81,6 @@ def served(r: Tensor, d: Tensor) -> Tensor:
 def unserved(r: Tensor, d: Tensor) -> Tensor:
     """Keep relevance where there is nothing to divide it among."""
     return torch.where(d == 0, r, 0.0)
-
-
-def undistributed(s: Tensor, d: Tensor, st: Tensor) -> Tensor:
-    """Return relevance at outputs without a contribution to divide it among."""
-    return torch.where(d == 0, s * st, 0.0)
 
 
 def ones_of(x: Tensor) -> Tensor:
