@@ -1,28 +1,38 @@
 """The cost pass: rewrite a rule to the fewest calls of its linear operator.
 
 With x⁺ = (x + |x|)/2 and w⁺ = (w + |w|)/2 the terms of a share are a polynomial in the monomials
-{x, |x|, ...} × {w, |w|, ...}: one coefficient per input basis element i, share j and weight basis
-element k. A forward or an adjoint call can serve
+{x, |x|, ...} × {w, |w|, ...}. Two shares that serve outputs of either sign divide together: what
+they have in common is even, what differs is odd and changes sign with the output. So there is one
+coefficient per input basis element i, part j and weight basis element k, and a forward or an
+adjoint call can serve
 
-- one (i, j): the weights of a share are folded,
-- one (i, k): the shares are combined,
+- one (i, j): the weights of a part are folded,
+- one (i, k): the parts are combined,
 - one (j, k): the inputs are combined;
 
-the cheapest grouping wins, and ``op(x; w)`` is the output that the forward pass already has.
+the cheapest grouping wins, and ``op(x; w)`` is the output that the forward pass already has. Parts
+of the input that are constant, such as the bounds of z_box, cost next to nothing (`constants`).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from fxrelay.terms import Basis, Form, Rule, Share, W, X
+from fxrelay.terms import NONE, Basis, Bound, Form, Rule, Share, W, X
+
+
+class Part(NamedTuple):
+    """The even or the odd part of the denominator of a division."""
+
+    division: int
+    odd: bool = False
 
 
 class Monomial(NamedTuple):
-    """Input basis element, number of the share, weight basis element."""
+    """Input basis element, part, weight basis element."""
 
     i: Basis
-    j: int
+    j: Part
     k: Basis
 
 
@@ -30,31 +40,68 @@ Polynomial = dict[Monomial, float]
 
 
 @dataclass(frozen=True)
-class Product:
-    """One call of the operator (or its adjoint): its input, its weight, and what it serves.
+class Division:
+    """Shares that divide the same relevance: one, or two that serve outputs of either sign."""
 
-    `shares` maps the number of a share to the coefficient with which the call enters it.
+    shares: tuple[Share, ...]
+
+    @property
+    def share(self) -> Share:
+        """What is divided: the gain, and where; a pair serves all outputs."""
+        return replace(self.shares[0], where="all") if len(self.shares) > 1 else self.shares[0]
+
+    def coefficient(self, share: int, odd: bool) -> float:
+        """Coefficient with which a share enters a part: (up ± down) / 2."""
+        return (-1.0 if share and odd else 1.0) / len(self.shares)
+
+
+@dataclass(frozen=True)
+class Product:
+    """One call of the operator (or its adjoint): its input, weight and bias, and what it serves.
+
+    `parts` has the coefficient with which the call enters each part.
     """
 
     input: Form
     weight: Form
-    shares: tuple[tuple[int, float], ...]
+    parts: tuple[tuple[Part, float], ...]
+    bias: Form = NONE
 
 
 @dataclass(frozen=True)
 class Plan:
     """The operator calls of one rule at one place.
 
-    `reuse` holds per share the coefficient of ``op(x; w)``, which the forward pass has;
-    `differences` says which shares' sums are differences such as ``(z - op(|x|; |w|))/2``: they
-    are as small as they like, and their rounding is that of what they are the difference of.
+    Attributes
+    ----------
+    divisions : tuple of Division
+        What is divided, each by a denominator of its own.
+    reuse : mapping of Part to float
+        The coefficient of ``op(x; w)``, bias included, which the forward pass has.
+    forwards, adjoints : tuple of Product
+        Calls of the operator and of its transpose.
+    constants : mapping of Part to Polynomial
+        Products of constant inputs, to be added to each part.
+    biases : mapping of Part to Form
+        What of the bias no call brings in.
+    differences : frozenset of Part
+        Sums that are differences such as ``(z - op(|x|; |w|))/2``: they can be as small as they
+        like, while their rounding is that of what they are the difference of.
     """
 
-    shares: tuple[Share, ...]
-    reuse: tuple[float, ...]
+    divisions: tuple[Division, ...]
     forwards: tuple[Product, ...]
     adjoints: tuple[Product, ...]
-    differences: tuple[bool, ...]
+    reuse: Mapping[Part, float] = field(default_factory=dict)
+    constants: Mapping[Part, Polynomial] = field(default_factory=dict)
+    biases: Mapping[Part, Form] = field(default_factory=dict)
+    differences: frozenset[Part] = frozenset()
+
+    @property
+    def parts(self) -> list[Part]:
+        """Every part that something is added to."""
+        served = [j for p in (*self.forwards, *self.adjoints) for j, _ in p.parts]
+        return list(dict.fromkeys([*self.reuse, *served, *self.constants, *self.biases]))
 
 
 def plan(
@@ -75,49 +122,139 @@ def plan(
         rules that need one then keep their split form.
     """
     served = tuple(s for s in rule.shares if not (positive and s.where == "negative"))
-    cheap = _cheapest(served, _expand(served, nonnegative))
-    return split(replace(rule, shares=served)) if few_taps and any(cheap.differences) else cheap
+    divisions = _divisions(served)
+    poly = _expand(divisions, nonnegative)
+    reuse, forwards = _forwards({m: c for m, c in poly.items() if not is_constant(m.i)})
+    differences = frozenset(j for j, c in reuse.items() if _cancels(poly, j, c))
+    if few_taps and differences:
+        return split(replace(rule, shares=served))
+    lacking = {j: form - reuse.get(j, 0.0) * W for j, form in _biases(rule, divisions).items()}
+    forwards, biases = _with_biases(forwards, {j: form for j, form in lacking.items() if form})
+    adjoints = _fewest(_fold_weights(poly), _combine_parts(poly), _combine_inputs(poly))
+    constants: dict[Part, Polynomial] = {}
+    for m, c in poly.items():
+        if is_constant(m.i):
+            constants.setdefault(m.j, {})[m] = c
+    return Plan(
+        divisions, tuple(forwards), tuple(map(_monic, adjoints)), reuse, constants, biases,
+        differences,
+    )  # fmt: skip
 
 
 def split(rule: Rule) -> Plan:
     """Return the plan that follows the definition, term by term: the reference mode."""
+    divisions = tuple(Division((share,)) for share in rule.shares)
     products = tuple(
-        Product(term.input, term.weight, ((j, 1.0),))
+        Product(term.input, term.weight, ((Part(j), 1.0),))
         for j, share in enumerate(rule.shares)
         for term in share.terms
         if term.input and term.weight
     )
-    n = len(rule.shares)
-    return Plan(rule.shares, (0.0,) * n, products, products, (False,) * n)
+    biases = {j: form for j, form in _biases(rule, divisions).items() if form}
+    return Plan(divisions, products, products, biases=biases)
 
 
 def weights_at_one(plan: Plan) -> Plan:
     """Return the plan of an operator whose weights are fixed: the inputs take their factors."""
 
     def moved(p: Product) -> Product:
-        return Product(p.weight.get("w") * p.input, W, p.shares)
+        return Product(p.weight.get("w") * p.input, W, p.parts)
 
     forwards, adjoints = (tuple(map(moved, calls)) for calls in (plan.forwards, plan.adjoints))
     return replace(plan, forwards=forwards, adjoints=adjoints)
 
 
-def _cheapest(shares: tuple[Share, ...], poly: Polynomial) -> Plan:
-    groupings = (_fold_weights(poly), _combine_shares(poly), _combine_inputs(poly))
+def is_constant(key: Basis) -> bool:
+    """Whether an input basis element does not depend on the input."""
+    return isinstance(key, Bound) or key == "1"
+
+
+def _divisions(shares: tuple[Share, ...]) -> tuple[Division, ...]:
+    waiting, divisions = list(shares), []
+    while waiting:
+        share = waiting.pop(0)
+        other = {"positive": "negative", "negative": "positive"}.get(share.where)
+        pair = next((s for s in waiting if s.where == other and s.gain == share.gain), None)
+        if pair is not None:
+            waiting.remove(pair)
+            share, pair = sorted((share, pair), key=lambda s: s.where, reverse=True)
+        divisions.append(Division((share,) if pair is None else (share, pair)))
+    return tuple(divisions)
+
+
+def _expand(divisions: tuple[Division, ...], nonnegative: bool) -> Polynomial:
+    poly: Polynomial = {}
+    for j, odd, scale, share in _shares(divisions):
+        for term in share.terms:
+            for i, a in term.input.coefficients:
+                key = "x" if nonnegative and i == "|x|" else i
+                for k, c in term.weight.coefficients:
+                    m = Monomial(key, Part(j, odd), k)
+                    poly[m] = poly.get(m, 0.0) + scale * a * c
+    return {m: c for m, c in poly.items() if c}
+
+
+def _shares(divisions: tuple[Division, ...]) -> list[tuple[int, bool, float, Share]]:
+    return [
+        (j, odd, division.coefficient(n, odd), share)
+        for j, division in enumerate(divisions)
+        for odd in (False, True)[: len(division.shares)]
+        for n, share in enumerate(division.shares)
+    ]
+
+
+def _biases(rule: Rule, divisions: tuple[Division, ...]) -> dict[Part, Form]:
+    found: dict[Part, Form] = {}
+    for j, odd, scale, share in _shares(divisions):
+        form = share.bias if rule.bias == "absorb" else NONE
+        found[Part(j, odd)] = found.get(Part(j, odd), NONE) + scale * form
+    return found
+
+
+def bias_of(rule: Rule, division: Division) -> tuple[Form, Form]:
+    """Return the bias's even and odd part in a division."""
+    found = _biases(rule, (division,))
+    return found[Part(0)], found.get(Part(0, True), NONE)
+
+
+def _forwards(poly: Polynomial) -> tuple[dict[Part, float], list[Product]]:
+    """Return the coefficients of the known output, and the calls for the rest."""
+    parts = dict.fromkeys(m.j for m in poly)
     rest = {m: c for m, c in poly.items() if (m.i, m.k) != ("x", "w")}
-    folded = [p for p in groupings[0] if not _is_output(p)]
-    others = _fewest(_combine_shares(rest), _combine_inputs(rest))
+    others = _fewest(_combine_parts(rest), _combine_inputs(rest))
+    whole = _fold_weights(poly)
+    folded = [p for p in whole if not _is_output(p)]
     if len(folded) <= len(others):
-        known = {p.shares[0][0]: p.weight.get("w") for p in groupings[0] if _is_output(p)}
+        known = {p.parts[0][0]: p.weight.get("w") for p in whole if _is_output(p)}
     else:
         known = {m.j: c for m, c in poly.items() if (m.i, m.k) == ("x", "w")}
-    reuse = tuple(known.get(j, 0.0) for j in range(len(shares)))
-    forwards = folded if len(folded) <= len(others) else others
-    differences = tuple(bool(c) and _cancels(poly, j, c) for j, c in enumerate(reuse))
-    return Plan(shares, reuse, tuple(forwards), tuple(_fewest(*groupings)), differences)
+    calls = folded if len(folded) <= len(others) else others
+    return {j: known[j] for j in parts if j in known}, list(map(_monic, calls))
+
+
+def _with_biases(
+    calls: list[Product], lacking: dict[Part, Form]
+) -> tuple[list[Product], dict[Part, Form]]:
+    """Let calls bring in the biases that their parts lack, where one bias fits all of them."""
+    done: list[Product] = []
+    for call in calls:
+        (first, _), *_ = call.parts
+        fits = first in lacking and all(lacking.get(j) == c * lacking[first] for j, c in call.parts)
+        if fits:
+            call = replace(call, bias=lacking[first])
+            lacking = {j: form for j, form in lacking.items() if j not in dict(call.parts)}
+        done.append(call)
+    return done, lacking
+
+
+def _monic(p: Product) -> Product:
+    """Let the weight take the coefficient of the first part."""
+    scale = p.parts[0][1]
+    return replace(p, weight=scale * p.weight, parts=tuple((j, c / scale) for j, c in p.parts))
 
 
 def _fewest(*groupings: list[Product]) -> list[Product]:
-    return min(groupings, key=lambda products: len(products))
+    return min(groupings, key=len)
 
 
 def _is_output(p: Product) -> bool:
@@ -125,56 +262,41 @@ def _is_output(p: Product) -> bool:
     return p.input == X and {key for key, _ in p.weight.coefficients} == {"w"}
 
 
-def _expand(shares: Iterable[Share], nonnegative: bool) -> Polynomial:
-    poly: Polynomial = {}
-    for j, share in enumerate(shares):
-        for term in share.terms:
-            for i, a in term.input.coefficients:
-                key = "x" if nonnegative and i == "|x|" else i
-                for k, c in term.weight.coefficients:
-                    m = Monomial(key, j, k)
-                    poly[m] = poly.get(m, 0.0) + a * c
-    return {m: c for m, c in poly.items() if c}
-
-
 def _fold_weights(poly: Polynomial) -> list[Product]:
-    pairs = dict.fromkeys((m.i, m.j) for m in poly)
     return [
         Product(
             Form.of({i: 1}),
             Form.of({m.k: c for m, c in poly.items() if (m.i, m.j) == (i, j)}),
             ((j, 1.0),),
         )
-        for i, j in pairs
+        for i, j in dict.fromkeys((m.i, m.j) for m in poly)
     ]
 
 
-def _combine_shares(poly: Polynomial) -> list[Product]:
-    pairs = dict.fromkeys((m.i, m.k) for m in poly)
+def _combine_parts(poly: Polynomial) -> list[Product]:
     return [
         Product(
             Form.of({i: 1}),
             Form.of({k: 1}),
             tuple((m.j, c) for m, c in poly.items() if (m.i, m.k) == (i, k)),
         )
-        for i, k in pairs
+        for i, k in dict.fromkeys((m.i, m.k) for m in poly)
     ]
 
 
 def _combine_inputs(poly: Polynomial) -> list[Product]:
-    pairs = dict.fromkeys((m.j, m.k) for m in poly)
     return [
         Product(
             Form.of({m.i: c for m, c in poly.items() if (m.j, m.k) == (j, k)}),
             Form.of({k: 1}),
             ((j, 1.0),),
         )
-        for j, k in pairs
+        for j, k in dict.fromkeys((m.j, m.k) for m in poly)
     ]
 
 
-def _cancels(poly: Polynomial, j: int, reuse: float) -> bool:
-    r"""Whether the share's \|w\| part can take all of its output's part away."""
+def _cancels(poly: Polynomial, j: Part, reuse: float) -> bool:
+    r"""Whether the part's \|w\| terms can take all of its output's part away."""
     return any(m.j == j and m.k == "|w|" and abs(c) == abs(reuse) for m, c in poly.items())
 
 

@@ -1,6 +1,7 @@
 """Linear operators as maps that can run with other inputs and weights."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import fx
 from torch.fx import Proxy
 
-from fxrelay import kernels
+from fxrelay import forms, kernels
 from fxrelay.site import Linear, Site
 
 
@@ -21,12 +22,37 @@ def conv(site: Site) -> Linear:
     taps = math.prod(shape[1:])
     if transposed:
         taps = math.prod(shape[2:]) * shape[0] // groups // math.prod(options[0])
+
+    def apply(x: Any, w: Any, b: Any) -> Proxy:
+        flat = None if b is None else site.call(torch.flatten, b)
+        return site.call(torch.convolution, x, w, flat, *options)
+
+    def constant(terms: Sequence[tuple[Any, float, Any]], x: Proxy) -> Proxy:
+        small = forms.summed(
+            site.call(kernels.one_channel, w * c, value, transposed, groups)
+            for value, c, w in terms
+        )
+        ones = site.call(kernels.one_channel_of, x)
+        return site.call(torch.convolution, ones, small, None, *options[:-1], 1)
+
     return Linear(
-        lambda x, w: site.call(torch.convolution, x, w, None, *options),
+        apply,
         lambda s, w, x: site.call(kernels.conv_adjoint, s, w, x, *options),
         weight,
         None if bias is None else site.call(torch.reshape, bias, [-1, *[1] * axes]),
         taps,
+        constant,
+        None if transposed else _box(site, shape, options),
+    )
+
+
+def _box(site: Site, shape: tuple[int, ...], options: Sequence[Any]) -> Linear:
+    """Convolution with one number for a weight: sums over the channels of each group, moved."""
+    return Linear(
+        lambda x, c, b: forms.summed(
+            [forms.scaled(site.call(kernels.box, x, shape, *options), c), *[b] * (b is not None)]
+        ),
+        lambda s, c, x: forms.scaled(site.call(kernels.box_adjoint, s, x, shape, *options), c),
     )
 
 
@@ -34,7 +60,7 @@ def dense(site: Site) -> Linear:
     """Matrix product over the last axis."""
     weight, bias = site.args[1:3]
     return Linear(
-        lambda x, w: site.call(F.linear, x, w),
+        lambda x, w, b: site.call(F.linear, x, w) if b is None else site.call(F.linear, x, w, b),
         lambda s, w, x: site.call(torch.matmul, s, w),
         weight,
         bias,
@@ -53,14 +79,17 @@ def batch_norm(site: Site) -> Linear:
         return site.call(kernels.scale_channels, x, w)
 
     per_channel = site.call(kernels.as_channels, bias, site.args[0])
-    return Linear(channelwise, lambda s, w, x: channelwise(s, w), weight, per_channel, 1)
+    return Linear(
+        lambda x, w, b: _plus(channelwise(x, w), b),
+        lambda s, w, x: channelwise(s, w), weight, per_channel, 1,
+    )  # fmt: skip
 
 
 def avg_pool(site: Site) -> Linear:
     """Average pooling."""
     options = site.args[1:]
     return Linear(
-        lambda x, w: site.call(kernels.avg_pool, x, *options),
+        lambda x, w, b: site.call(kernels.avg_pool, x, *options),
         lambda s, w, x: site.call(kernels.avg_pool_adjoint, s, x, *options),
     )
 
@@ -69,7 +98,7 @@ def adaptive_avg_pool(site: Site) -> Linear:
     """Adaptive average pooling."""
     size = site.args[1]
     return Linear(
-        lambda x, w: site.call(kernels.adaptive_avg_pool, x, size),
+        lambda x, w, b: site.call(kernels.adaptive_avg_pool, x, size),
         lambda s, w, x: site.call(kernels.adaptive_avg_pool_adjoint, s, x, size),
     )
 
@@ -78,7 +107,7 @@ def total(site: Site) -> Linear:
     """Sum over axes."""
     dim, keepdim = site.args[1:3]
     return Linear(
-        lambda x, w: site.call(kernels.total, x, dim, keepdim),
+        lambda x, w, b: site.call(kernels.total, x, dim, keepdim),
         lambda s, w, x: site.call(kernels.spread, s, x, dim, keepdim),
     )
 
@@ -91,7 +120,7 @@ def mean(site: Site) -> Linear:
         whole: Any = site.call(kernels.spread, s, x, dim, keepdim)
         return whole / site.call(kernels.count, x, dim)
 
-    return Linear(lambda x, w: site.call(kernels.average, x, dim, keepdim), pull)
+    return Linear(lambda x, w, b: site.call(kernels.average, x, dim, keepdim), pull)
 
 
 def matmul(site: Site) -> Linear:
@@ -103,7 +132,7 @@ def matmul(site: Site) -> Linear:
         return (x, w) if left else (w, x)
 
     return Linear(
-        lambda x, w: site.call(torch.matmul, *placed(x, w)),
+        lambda x, w, b: site.call(torch.matmul, *placed(x, w)),
         lambda s, w, x: site.call(pull, s, *placed(x, w)),
         site.args[1] if left else site.args[0],
     )
@@ -121,7 +150,7 @@ def einsum(site: Site) -> Linear:
         return [x, w] if at == 0 else [w, x]
 
     return Linear(
-        lambda x, w: site.call(torch.einsum, equation, *placed(x, w)),
+        lambda x, w, b: site.call(torch.einsum, equation, *placed(x, w)),
         lambda s, w, x: site.call(kernels.einsum_adjoint, at, s, equation, *placed(x, w)),
         others[0] if others else None,
     )
@@ -132,7 +161,7 @@ def pulled(site: Site) -> Linear:
     options = site.args[1:]
     name = fx.node._get_qualified_name(site.target)
     return Linear(
-        lambda x, w: site.call(site.target, x, *options),
+        lambda x, w, b: site.call(site.target, x, *options),
         lambda s, w, x: site.call(kernels.pullback, name, [0], s, x, *options),
     )
 
@@ -149,11 +178,17 @@ def rms_norm(site: Site) -> Linear:
     shape, scale, eps = site.args[1:4]
     weight: Any = site.call(kernels.mean_square_scale, site.args[0], shape, eps)
     weight = weight if scale is None else weight * scale
-    return Linear(_product, lambda s, w, x: _product(s, w), weight, None, 1)
+    return Linear(
+        lambda x, w, b: _plus(_product(x, w), b), lambda s, w, x: _product(s, w), weight, None, 1
+    )
 
 
 def _product(x: Any, w: Any) -> Any:
     return x * w
+
+
+def _plus(z: Any, b: Any) -> Any:
+    return z if b is None else z + b
 
 
 def group_norm(site: Site) -> Linear:
@@ -182,7 +217,7 @@ def _centred(
 ) -> Linear:
     """Centring is its own transpose: ``pull(s) = centre(s w)``."""
     return Linear(
-        lambda x, w: _product(site.call(centre, x, axes), w),
+        lambda x, w, b: _plus(_product(site.call(centre, x, axes), w), b),
         lambda s, w, x: site.call(centre, _product(s, w), axes),
         weight if scale is None else weight * scale,
         shift,

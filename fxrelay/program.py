@@ -37,6 +37,7 @@ class Program:
         self.tracer = fx.proxy.GraphAppendingTracer(self.graph)
         self.attributes: dict[str, torch.Tensor | nn.Module] = {}
         self.env: dict[fx.Node, Proxy] = {}
+        self._originals: dict[fx.Node, fx.Node] = {}
         self.relevance: dict[fx.Node, Any] = {}
         self.sinks: dict[str, Any] = {}
         self._model_constants = Constants(model)
@@ -57,6 +58,7 @@ class Program:
         if node.op in ("get_attr", "call_module"):
             self.attributes[str(node.target)] = attribute(self.model, str(node.target))
         self.env[node] = Proxy(copied, self.tracer)
+        self._originals[copied] = node
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Proxy:
         """Write a call."""
@@ -73,8 +75,7 @@ class Program:
 
     def shape_of(self, weight: Proxy) -> tuple[int, ...]:
         """Shape of a weight, which is constant."""
-        node = next(n for n, proxy in self.env.items() if proxy.node is weight.node)
-        return tuple(self._model_constants.value(node).shape)
+        return tuple(self._model_constants.value(self._originals[weight.node]).shape)
 
     def give(self, node: Any, amount: Any, batch: Batch) -> None:
         """Add relevance to a node; to a constant means to its sink; parts of a tuple stay apart."""

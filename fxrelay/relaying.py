@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from fxrelay import facts, kernels, share
+from fxrelay import facts, kernels, share, sums
 from fxrelay.annotating import require_annotated
 from fxrelay.batches import batches
 from fxrelay.inputs import output_of_shapes
@@ -224,7 +224,7 @@ def _pass(site: Site, relevance: Any, reference: bool) -> Sequence[Any]:
     if not isinstance(rule, Rule):
         return rule(site, site.inputs, site.output, relevance)
     if site.operator.linear is None:
-        return share.of_sum(site, rule, relevance)
+        return sums.of_sum(site, rule, relevance)
     return (share.of_linear(site, rule, relevance, reference=reference),)
 
 

@@ -26,7 +26,7 @@ class Linear:
     Attributes
     ----------
     apply : callable
-        ``(x, w) -> z`` without bias.
+        ``(x, w, b) -> z``, where b may be None.
     pull : callable
         ``(s, w, x) -> Jᵀs``, the transpose of ``apply`` in x.
     weight, bias : Proxy or None
@@ -34,13 +34,20 @@ class Linear:
         shaped so that it broadcasts to the output.
     taps : int
         How many products meet in one output.
+    constant : callable, optional
+        ``([(value, c, w), ...], x) -> z``: the sum of c times the products of inputs that have one
+        value in each channel, of shape () or (channel,), in the shape of one sample.
+    uniform : Linear, optional
+        The operator with one weight everywhere, a number.
     """
 
-    apply: Callable[[Proxy, Proxy | None], Proxy]
-    pull: Callable[[Proxy, Proxy | None, Proxy], Proxy]
+    apply: Callable[[Any, Any, Any], Any]
+    pull: Callable[[Any, Any, Proxy], Any]
     weight: Proxy | None = None
     bias: Proxy | None = None
     taps: int = 1 << 30
+    constant: "Callable[[Sequence[tuple[Any, float, Proxy]], Proxy], Any] | None" = None
+    uniform: "Linear | None" = None
 
 
 class Batch(NamedTuple):

@@ -21,7 +21,13 @@ def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = 
         scale = epsilon * (d.square().mean(axes, keepdim=True).sqrt() if axes else d.abs())
     if clip:
         return torch.where(d >= 0, d.clamp(min=scale), d.clamp(max=-scale))
-    return torch.where(d >= 0, d + scale, d - scale)
+    size = d.new_full((), epsilon) if scale is epsilon else scale
+    return torch.copysign(size, d) + d
+
+
+def sign(z: Tensor) -> Tensor:
+    """1 where the output is positive or zero, else -1."""
+    return torch.copysign(z.new_ones(()), z)
 
 
 #: a difference of sums smaller than this many roundings of theirs is 0

@@ -13,6 +13,40 @@ def conv_adjoint(s: Tensor, w: Tensor, x: Tensor, *options: Any) -> Tensor:
     return aten.convolution_backward(s, x, w, None, *options, [True, False, False])[0]
 
 
+def one_channel(w: Tensor, value: Any, transposed: bool, groups: int) -> Tensor:
+    """Weight of one input channel of ones that does what `value` in each channel does with `w`."""
+    varied = isinstance(value, Tensor) and value.dim()
+    by_input = scale_inputs(w, value.to(w), groups, transposed) if varied else w * value
+    if not transposed:
+        return by_input.sum(1, keepdim=True)
+    per_group = by_input.unflatten(0, (groups, -1)).sum(1)
+    return per_group.flatten(0, 1).unsqueeze(0)
+
+
+def one_channel_of(x: Tensor) -> Tensor:
+    """One channel of ones in the shape of one sample."""
+    return x.new_ones((1, 1, *x.shape[2:]))
+
+
+def box(x: Tensor, shape: tuple[int, ...], *options: Any) -> Tensor:
+    """Convolve with a weight of ones: (batch, 1, ...), or all channels where there are groups."""
+    *moves, groups = options
+    ones = x.new_ones((groups, 1, *shape[2:]))
+    per_group = x.unflatten(1, (groups, -1)).sum(2)
+    z = torch.convolution(per_group, ones, None, *moves, groups)  # type: ignore[call-arg]
+    return z if groups == 1 else z.repeat_interleave(shape[0] // groups, 1)
+
+
+def box_adjoint(s: Tensor, x: Tensor, shape: tuple[int, ...], *options: Any) -> Tensor:
+    """Transpose of the convolution with ones, applied to `s`: equal in all channels of a group."""
+    *moves, groups = options
+    ones = s.new_ones((groups, 1, *shape[2:]))
+    per_group = s.unflatten(1, (groups, -1)).sum(2)
+    like = x.new_empty(()).expand((len(s), groups, *x.shape[2:]))
+    pulled = conv_adjoint(per_group, ones, like, *moves, groups)
+    return pulled.repeat_interleave(x.shape[1] // groups, 1)
+
+
 def spread(r: Tensor, x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Transpose of ``x.sum(dim, keepdim)``, applied to `r`."""
     axes = sorted(_axes(dim, x))
