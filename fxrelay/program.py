@@ -1,5 +1,6 @@
 """The relevance program while it is written: an fx graph, its constants, relevance and sinks."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -86,10 +87,17 @@ class Program:
                 self.book(first_parameter(node), amount, batch)
             return
         known = self.relevance.get(node)
-        total = amount if known is None else known + amount
+        total = amount if known is None else self._plus(known, amount)
         if not total.node.name.startswith("r_"):
             total.node._rename(f"r_{node.name}")
         self.relevance[node] = total
+
+    def _plus(self, known: Any, amount: Any) -> Any:
+        """Write a sum; a product that is added is one call with it."""
+        node = amount.node
+        if node.target is not operator.mul or not all(isinstance(a, fx.Node) for a in node.args):
+            return known + amount
+        return self.call(torch.addcmul, known, *(Proxy(a, self.tracer) for a in node.args))
 
     def give_part(self, node: Any, part: Any, amount: Any) -> None:
         """Add relevance to one element of a node whose value is a tuple."""

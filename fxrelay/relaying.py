@@ -201,6 +201,8 @@ def _walk(program: Program, reference: bool) -> None:
         site = _site(program, node)
         site.nonnegative = node.args[0] in nonnegative
         site.positive = node in positive
+        if site.positive and isinstance(node.meta[RULE], Rule) and not reference:
+            site.output = program.env[next(iter(node.users))]  # relu(z) serves as z
         site.batch = samples[node]
         _enter(program, node, relevance, site.batch)
         for operand, amount in zip(site.carriers, _pass(site, relevance, reference), strict=True):
