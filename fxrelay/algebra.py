@@ -79,7 +79,7 @@ class Plan:
     reuse : mapping of Part to float
         The coefficient of ``op(x; w)``, bias included, which the forward pass has.
     forwards, adjoints : tuple of Product
-        Calls of the operator and of its transpose.
+        Calls of the operator, and of its transpose, gains included.
     constants : mapping of Part to Polynomial
         Products of constant inputs, to be added to each part.
     biases : mapping of Part to Form
@@ -130,7 +130,8 @@ def plan(
         return split(replace(rule, shares=served))
     lacking = {j: form - reuse.get(j, 0.0) * W for j, form in _biases(rule, divisions).items()}
     forwards, biases = _with_biases(forwards, {j: form for j, form in lacking.items() if form})
-    adjoints = _fewest(_fold_weights(poly), _combine_parts(poly), _combine_inputs(poly))
+    given = {m: c * divisions[m.j.division].share.gain for m, c in poly.items()}
+    adjoints = _fewest(_fold_weights(given), _combine_parts(given), _combine_inputs(given))
     constants: dict[Part, Polynomial] = {}
     for m, c in poly.items():
         if is_constant(m.i):
@@ -144,14 +145,19 @@ def plan(
 def split(rule: Rule) -> Plan:
     """Return the plan that follows the definition, term by term: the reference mode."""
     divisions = tuple(Division((share,)) for share in rule.shares)
-    products = tuple(
-        Product(term.input, term.weight, ((Part(j), 1.0),))
+    terms = [
+        (j, term)
         for j, share in enumerate(rule.shares)
         for term in share.terms
         if term.input and term.weight
+    ]
+    forwards = tuple(Product(t.input, t.weight, ((Part(j), 1.0),)) for j, t in terms)
+    adjoints = tuple(
+        replace(p, parts=((p.parts[0][0], rule.shares[j].gain),))
+        for p, (j, _) in zip(forwards, terms, strict=True)
     )
     biases = {j: form for j, form in _biases(rule, divisions).items() if form}
-    return Plan(divisions, products, products, biases=biases)
+    return Plan(divisions, forwards, adjoints, biases=biases)
 
 
 def weights_at_one(plan: Plan) -> Plan:

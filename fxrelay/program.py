@@ -104,9 +104,10 @@ class Program:
         parts = self.relevance.setdefault(node, {})
         parts[part] = amount if part not in parts else parts[part] + amount
 
-    def book(self, sink: str, amount: Proxy, batch: Batch) -> None:
-        """Add what `amount` sums to, sample by sample, to a sink."""
-        total = self.per_sample(amount, batch)
+    def book(self, sink: str, amount: Proxy, batch: Batch, gain: float = 1.0) -> None:
+        """Add `gain` times what `amount` sums to, sample by sample, to a sink."""
+        total: Any = self.per_sample(amount, batch)
+        total = total if gain == 1 else total * gain
         if self.ledger is not None:
             self.ledger.book(sink, total)
         known = self.sinks.get(sink)

@@ -36,20 +36,19 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
     )  # fmt: skip
     if op.weight is None:
         plan = algebra.weights_at_one(plan)
-    calls = _Calls(site, op)
-    sums = calls.sums(plan)
+    calls = _Calls(site, op, plan)
     quotients: dict[Part, Any] = {}
     missed = []
     for j, division in enumerate(plan.divisions):
         even, odd = Part(j), Part(j, True)
         sign = site.call(kernels.sign, site.output) if odd in plan.parts else None
-        d = _signed_sum(site, sums.get(even), sums.get(odd), sign)
+        d = _signed_sum(site, calls.sum(even), calls.sum(odd), sign)
         rounded = even in plan.differences
         s = quotient(site, rule, division.share, d, relevance, rounded=rounded)
         quotients |= {even: s} if sign is None else {even: s, odd: s * sign}
         _book_bias(site, rule, division, op.bias, [s, quotients.get(odd)])
         missed.append(unserved(site, division.share, d, relevance))
-    total = calls.pulled(plan, quotients)
+    total = calls.pulled(quotients)
     if not spreads(site, rule):
         return total
     return total + of_linear(site, FLAT, forms.summed(missed), reference=reference)
@@ -58,32 +57,30 @@ def of_linear(site: Site, rule: Rule, relevance: Proxy, *, reference: bool) -> P
 class _Calls:
     """What a plan calls: the operator with other inputs and weights, and its transpose."""
 
-    def __init__(self, site: Site, op: Linear) -> None:
-        self.site, self.op, self.x = site, op, site.inputs[0]
+    def __init__(self, site: Site, op: Linear, plan: Plan) -> None:
+        self.site, self.op, self.plan, self.x = site, op, plan, site.inputs[0]
         self.inputs = forms.of_input(site, self.x)
         self.weights = forms.of_weight(site, op.weight)
         self.biases = forms.of_weight(site, op.bias)
+        self._values: dict[int, Any] = {}
 
-    def sums(self, plan: Plan) -> dict[Part, Any]:
-        """Return the parts of the denominators."""
-        found: dict[Part, list[tuple[float, Any]]] = {part: [] for part in plan.parts}
-        for part, c in plan.reuse.items():
-            found[part].append((c, self.site.output))
-        for p in plan.forwards:
-            value = self._forward(p.input, p.weight, p.bias)
-            for part, c in p.parts:
-                found[part].append((c, value))
-        for part, poly in plan.constants.items():
-            found[part].append((1.0, self._constant(poly)))
-        for part, form in plan.biases.items():
-            if self.op.bias is not None:
-                found[part].append((1.0, self.biases(form)))
-        return {
-            part: self.site.call(kernels.difference, *(forms.scaled(v, c) for c, v in terms))
-            if part in plan.differences
-            else forms.combined(self.site, terms)
-            for part, terms in found.items()
-        }
+    def sum(self, part: Part) -> Any:
+        """Return a part of a denominator; None where there is nothing in it."""
+        plan, terms = self.plan, []
+        for n, p in enumerate(plan.forwards):
+            if part in dict(p.parts):
+                if n not in self._values:
+                    self._values[n] = self._forward(p.input, p.weight, p.bias)
+                terms.append((dict(p.parts)[part], self._values[n]))
+        if part in plan.constants:
+            terms.append((1.0, self._constant(plan.constants[part])))
+        if part in plan.biases and self.op.bias is not None:
+            terms.append((1.0, self.biases(plan.biases[part])))
+        reuse = plan.reuse.get(part, 0.0)
+        if part in plan.differences:
+            others = [forms.scaled(v, c) for c, v in terms]
+            return self.site.call(kernels.difference, reuse, self.site.output, *others)
+        return forms.combined(self.site, [*([(reuse, self.site.output)] if reuse else []), *terms])
 
     def _forward(self, form: Form, weight: Form, bias: Form) -> Any:
         added = self.biases(bias) if self.op.bias is not None and bias else None
@@ -107,10 +104,10 @@ class _Calls:
     def _uniform(self, weight: Form) -> Linear | None:
         return self.op.uniform if weight.get("1") and len(weight.coefficients) == 1 else None
 
-    def pulled(self, plan: Plan, quotients: dict[Part, Any]) -> Any:
+    def pulled(self, quotients: dict[Part, Any]) -> Any:
         """Return the relevance: each adjoint of the quotients it serves, times its input."""
         total: Any = None
-        for p in plan.adjoints:
+        for p in self.plan.adjoints:
             s = forms.combined(self.site, [(c, quotients[j]) for j, c in p.parts])
             uniform = self._uniform(p.weight)
             if uniform is not None:
@@ -135,13 +132,12 @@ def _signed_sum(site: Site, even: Any, odd: Any, sign: Any) -> Any:
 def _gated(site: Site, share: Share, relevance: Any) -> Any:
     """Relevance that a share divides; a gate that lets all pass is left out."""
     gate = None if site.positive and share.where == "positive" else GATES.get(share.where)
-    gated = site.call(gate, relevance, site.output) if gate else relevance
-    return forms.scaled(gated, share.gain)
+    return site.call(gate, relevance, site.output) if gate else relevance
 
 
 def unserved(site: Site, share: Share, d: Any, relevance: Any) -> Any:
     """Relevance at outputs to which nothing contributed."""
-    return site.call(kernels.unserved, _gated(site, share, relevance), d)
+    return forms.scaled(site.call(kernels.unserved, _gated(site, share, relevance), d), share.gain)
 
 
 def spreads(site: Site, rule: Rule) -> bool:
@@ -156,13 +152,13 @@ def _book_bias(site: Site, rule: Rule, division: Division, bias: Any, s: list[An
     values = forms.of_weight(site, bias)
     for form, quotient in zip(algebra.bias_of(rule, division), s, strict=True):
         if form:
-            site.book(f"{site.name}.bias", quotient * values(form))
+            site.book(f"{site.name}.bias", quotient * values(form), division.share.gain)
 
 
 def quotient(
     site: Site, rule: Rule, share: Share, d: Any, relevance: Any, *, rounded: bool = False
 ) -> Any:
-    """Write ``relevance / st(d)`` as a share of the rule takes it; what is kept is booked.
+    """Write ``relevance / st(d)`` where the share serves, without its gain; book what is kept.
 
     With `rounded` the quotient is 0 where `d` is: what is pulled then would be rounding.
     """
@@ -173,12 +169,12 @@ def quotient(
     st: Any = site.call(kernels.stabilize, d, *options)
     gated = _gated(site, share, relevance)
     spread = spreads(site, rule)
-    s = (site.call(kernels.served, gated, d) if spread or rounded else gated) / st
+    s = site.call(kernels.served, gated, st, d) if spread or rounded else gated / st
     if site.program.sinks_wanted:
         whole = site.call(torch.broadcast_to, d, gated.shape)
         if not spread:
-            site.book("undistributed", site.call(kernels.unserved, gated, whole))
-        site.book("stabilizer", site.call(kernels.absorbed, s, whole, st))
+            site.book("undistributed", site.call(kernels.unserved, gated, whole), share.gain)
+        site.book("stabilizer", site.call(kernels.absorbed, s, whole, st), share.gain)
     return s
 
 

@@ -135,9 +135,9 @@ class Site:
             raise TypeError(f"{self.name}: {self.operator.name} is no linear operator.")
         return self.operator.linear(self)
 
-    def book(self, sink: str, amount: Proxy) -> None:
+    def book(self, sink: str, amount: Proxy, gain: float = 1.0) -> None:
         """Book relevance that no input gets; `amount` has the samples where the output has them."""
-        self.program.book(sink, amount, self.batch)
+        self.program.book(sink, amount, self.batch, gain)
 
 
 Adjoint = Callable[[Site, Any], Sequence[Proxy | None]]

@@ -28,7 +28,7 @@ def of_sum(site: Site, rule: Rule, relevance: Proxy) -> list[Proxy]:
         parts = [_contribution(site, t, x) for t, x in zip(totals, operands, strict=True)]
         whole = totals == [X, signs[1] * X]
         denominators.append(site.output if whole else forms.summed(parts))
-        s = quotient(site, rule, share, denominators[-1], relevance)
+        s = forms.scaled(quotient(site, rule, share, denominators[-1], relevance), share.gain)
         for x, amounts, part in zip(operands, given, parts, strict=True):
             fixed = any(x is c for c in constants)
             amounts.append(site.call(kernels.part_of, s, part) if fixed else part * s)

@@ -21,8 +21,9 @@ def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = 
         scale = epsilon * (d.square().mean(axes, keepdim=True).sqrt() if axes else d.abs())
     if clip:
         return torch.where(d >= 0, d.clamp(min=scale), d.clamp(max=-scale))
-    size = d.new_full((), epsilon) if scale is epsilon else scale
-    return torch.copysign(size, d) + d
+    if scale is not epsilon:
+        return d + torch.copysign(scale, d)
+    return torch.copysign(d.new_full((), epsilon), d.detach()).add_(d)
 
 
 def sign(z: Tensor) -> Tensor:
@@ -34,12 +35,12 @@ def sign(z: Tensor) -> Tensor:
 ROUNDINGS = 16
 
 
-def difference(first: Tensor, *others: Tensor) -> Tensor:
-    """Sum of parts where the others may take the first away, with 0 for what may be rounding."""
-    other = sum(others[1:], others[0])
-    size = sum((part.abs() for part in others[1:]), others[0].abs())
-    d = first + other
-    return torch.where(d.abs() > size * (ROUNDINGS * torch.finfo(d.dtype).eps), d, 0.0)
+def difference(c: float, z: Tensor, *others: Tensor) -> Tensor:
+    """``c z`` and others that may take it away, with 0 for what may be rounding."""
+    total = sum(others[1:], others[0])
+    d = torch.add(total, z, alpha=c)
+    left = (d.detach() / total.detach()).abs_()
+    return d.mul_(left > ROUNDINGS * torch.finfo(d.dtype).eps)
 
 
 def where_positive(r: Tensor, z: Tensor) -> Tensor:
@@ -79,9 +80,9 @@ def part_of(s: Tensor, x: Tensor) -> Tensor:
     return torch.where(s == 0, 0.0, s * x)
 
 
-def served(r: Tensor, d: Tensor) -> Tensor:
-    """Keep relevance where there is something to divide it among."""
-    return torch.where(d != 0, r, 0.0)
+def served(r: Tensor, st: Tensor, d: Tensor) -> Tensor:
+    """Quotient ``r / st``, 0 where there is nothing to divide among."""
+    return (r / st).mul_(d != 0)
 
 
 def unserved(r: Tensor, d: Tensor) -> Tensor:
