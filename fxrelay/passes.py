@@ -1,9 +1,11 @@
 """Passes over a finished program: fold constants, merge equal calls, drop dead code."""
 
 import copy
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from fxrelay.constants import Constants, attribute, place
@@ -65,6 +67,35 @@ def _kept(snapshot: nn.Module, node: fx.Node, value: torch.Tensor) -> str:
         name += "_"
     snapshot.register_buffer(name, value.detach())
     return name
+
+
+#: calls so cheap that their values are computed twice rather than kept for the relevance half
+CHEAP: Final = frozenset({
+    F.gelu, F.silu, F.elu, torch.selu, F.mish, F.softplus, F.hardswish, F.relu6, F.leaky_relu,
+    torch.sigmoid, torch.tanh, F.layer_norm,
+})  # fmt: skip
+
+
+def recompute_cheap_calls(graph: fx.Graph, forward: Collection[fx.Node]) -> None:
+    """Call again what is cheap, where its input lives on anyway: its value is freed in between.
+
+    `forward` has the nodes of the forward half; the others come after them.
+    """
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    for node in reversed(graph.nodes):
+        late = sorted((u for u in node.users if u not in forward), key=order.__getitem__)
+        if node.target not in CHEAP or node not in forward or not late or late[-1].op == "output":
+            continue
+        lives = (max(map(order.__getitem__, x.users)) for x in node.all_input_nodes if _varies(x))
+        if all(last >= order[late[0]] for last in lives):
+            with graph.inserting_before(late[0]):
+                again = graph.node_copy(node)
+            order[again] = order[late[0]]
+            node.replace_all_uses_with(again, lambda user: user in late)  # noqa: B023
+
+
+def _varies(node: fx.Node) -> bool:
+    return node.op not in ("get_attr", "placeholder")
 
 
 def drop_dead_calls(graph: fx.Graph) -> None:

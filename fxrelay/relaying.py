@@ -16,7 +16,12 @@ from fxrelay.inputs import output_of_shapes
 from fxrelay.ledger import RELEVANCE_IN, RELEVANCE_OUT, Ledger
 from fxrelay.meta import PATH, RULE
 from fxrelay.operators import operator_of
-from fxrelay.passes import drop_dead_calls, fold_constants, merge_equal_calls
+from fxrelay.passes import (
+    drop_dead_calls,
+    fold_constants,
+    merge_equal_calls,
+    recompute_cheap_calls,
+)
 from fxrelay.program import Program
 from fxrelay.provenance import digest_of
 from fxrelay.roles import carries_signal
@@ -173,6 +178,7 @@ def relay(
     _outputs(program, names)
     merge_equal_calls(program.graph)
     drop_dead_calls(program.graph)
+    recompute_cheap_calls(program.graph, {proxy.node for proxy in program.env.values()})
     module = fx.GraphModule(program.root(), program.graph, "Relay")
     module = module if live else fold_constants(module)
     module.graph.lint()
