@@ -307,6 +307,6 @@ def _cancels(poly: Polynomial, j: Part, reuse: float) -> bool:
 
 
 def vanishes_at_zero(rule: Rule) -> bool:
-    r"""Whether an input of zero gets no relevance: every term has x or \|x\|, and none is spread."""
+    r"""Whether an input of zero gets nothing: terms have x or \|x\|, and none is spread."""
     parts = {key for s in rule.shares for t in s.terms for key, _ in t.input.coefficients}
     return parts <= {"x", "|x|"} and not rule.stabilizer.spread
