@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import fxrelay
 from fxrelay import composites
-from fxrelay.relaying import Relay
+from fxrelay.running import Relay
 from fxrelay.terms import Stabilizer
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -7,9 +7,9 @@ from . import schema as schema
 from .annotating import annotate as annotate
 from .attributing import attribute as attribute
 from .canonizing import canonize as canonize
-from .relaying import Relevance as Relevance
 from .relaying import relay as relay
 from .reporting import report as report
+from .running import Relevance as Relevance
 from .shards import attribute_dataset as attribute_dataset
 from .shards import open_dataset as open_dataset
 from .tracing import trace as trace

@@ -14,6 +14,7 @@ from fxrelay.annotating import annotate
 from fxrelay.arguments import Arguments, Inputs, arguments_of
 from fxrelay.canonizing import canonize
 from fxrelay.composites import Composite, composite_of
+from fxrelay.conditions import Condition, masks_of, paths_of
 from fxrelay.entries import Given, Space, Target
 from fxrelay.inputs import (
     cast,
@@ -25,12 +26,16 @@ from fxrelay.inputs import (
     require_samples,
 )
 from fxrelay.labelling import Labels, Names, dataset, layout_of, output_axes
+from fxrelay.memory import passes_within
 from fxrelay.outputs import Pick
 from fxrelay.preconditions import require_traceable
 from fxrelay.provenance import provenance
-from fxrelay.relaying import Relay, relay, require_in_boxes
+from fxrelay.relaying import relay
+from fxrelay.running import Relay, require_in_boxes
+from fxrelay.shapes import shapes_in
 from fxrelay.targets import SeedFunction, target_of
 from fxrelay.tracing import Model, trace
+from fxrelay.vmapped import over_targets, passes
 
 
 def attribute(
@@ -46,7 +51,8 @@ def attribute(
     sinks: bool = False,
     keep_input: bool = True,
     batch_size: int = 64,
-    target_chunk: int | None = None,
+    conditions: Sequence[Condition] | None = None,
+    memory: float | None = None,
     output: Pick | None = None,
     explain: Sequence[str] | None = None,
 ) -> xr.Dataset:
@@ -80,8 +86,11 @@ def attribute(
         Whether the Dataset holds the inputs.
     batch_size : int
         Samples per call of the program.
-    target_chunk : int, optional
-        Targets per call, to bound memory; default all.
+    conditions : sequence of mappings, optional
+        Each says which channels relevance may pass at which nodes: ``{"layer4.1": [3, 7]}``, paths
+        to a channel, channels, or a mask. Adds the dimension "condition" (Achtibat et al. 2023).
+    memory : float, GiB, optional
+        What targets and conditions may take together at once; default all of them at once.
     output : str, int or path, optional
         Which tensor of a nested output to explain, as for `fxrelay.trace`.
     explain : sequence of str, optional
@@ -102,18 +111,20 @@ def attribute(
         raise ValueError(f"attribute: needs batch_size >= 1; got {batch_size}.")
     given, n = bound(model, x)
     program = explainer(
-        model, composite, example=given, record=record, sinks=sinks, output=output, explain=explain
-    )
-    plan = Plan.checked(program, given.tensors, n)
+        model, composite, example=given, record=record, sinks=sinks, output=output,
+        explain=explain, masked=paths_of(conditions or ()),
+    )  # fmt: skip
+    plan = Plan.checked(program, given.tensors, n, conditions)
     chosen = target_of(target).checked(plan.space, n)
     labels = Labels.checked(n, plan.n_classes, label, sample, classes)
     require_in_boxes(program.boxes, given.tensors)
     batches = [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]
-    parts = [plan.run(part_of(given.tensors, b), chosen.part(b), target_chunk) for b in batches]
+    chunk = plan.passes(part_of(given.tensors, batches[0]), chosen.part(batches[0]), memory)
+    parts = [plan.run(part_of(given.tensors, b), chosen.part(b), chunk) for b in batches]
     arrays, coordinates = map(_joined, zip(*parts, strict=True))
     if keep_input:
         arrays |= plan.kept(given.tensors)
-    ds = dataset(arrays, coordinates, labels, plan.names)
+    ds = dataset(arrays, coordinates, labels, plan.names, conditions is not None)
     ds.attrs |= provenance(program)
     return schema.validate(ds)
 
@@ -136,6 +147,7 @@ def explainer(
     sinks: bool = False,
     output: Pick | None = None,
     explain: Sequence[str] | None = None,
+    masked: Sequence[str] = (),
 ) -> Relay:
     """Return the program that explains `model`: trace, canonize, annotate, relay."""
     if isinstance(model, Relay):
@@ -157,7 +169,7 @@ def explainer(
     graph = annotate(canonize(trace(model, example, output=output, explain=explain)), chosen)
     name = type(model).__name__ if isinstance(model, nn.Module) else "ExportedProgram"
     graph.meta |= {schema.MODEL: name, schema.COMPOSITE: str(chosen)}
-    return relay(graph, record=record, sinks=sinks)
+    return relay(graph, record=record, sinks=sinks, masked=masked)
 
 
 @dataclass(frozen=True)
@@ -170,15 +182,24 @@ class Plan:
         The output of one sample.
     like : Tensor
         Shape and type of the whole output, without values.
+    masks : tuple of Tensor (condition, 1, ...)
+        One for each node that the program masks.
     """
 
     program: Relay
     names: Names
     space: Space
     like: Tensor
+    masks: tuple[Tensor, ...] = ()
 
     @classmethod
-    def checked(cls, program: Relay, tensors: Mapping[str, Tensor], n: int) -> "Plan":
+    def checked(
+        cls,
+        program: Relay,
+        tensors: Mapping[str, Tensor],
+        n: int,
+        conditions: Sequence[Condition] | None = None,
+    ) -> "Plan":
         """Raise where inputs do not fit the program; nothing is computed."""
         like = output_of_shapes(program.model, tensors, n)
         shown = {k: tensors[k] for k in program.explained}
@@ -190,7 +211,8 @@ class Plan:
         axes = output_axes(next(iter(layouts.values())), like.dim() - 1)
         names = Names(layouts, axes)
         names.require({k: x.dim() - 1 for k, x in shown.items()})
-        return cls(program, names, Space(tuple(like.shape[1:]), axes), like)
+        masks = _masks(program, tensors, conditions)
+        return cls(program, names, Space(tuple(like.shape[1:]), axes), like, masks)
 
     @property
     def n_classes(self) -> int:
@@ -202,13 +224,9 @@ class Plan:
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return the arrays and the coordinates of one batch."""
         inputs = tuple(cast(self.program.graph, tensors).values())
-        n = max(len(x) for x in inputs if x.dim())
         with torch.no_grad():
-            if target.needs_output:
-                output = self.program.model.forward(*inputs)
-            else:
-                output = inputs[0].new_empty((n, *self.space.shape), dtype=self.like.dtype)
-            out = _run(self.program, inputs, target(output), target.several, chunk)
+            output, seed = self._seed(inputs, target)
+            out = self._pass(inputs, seed, target.several, chunk)
             coordinates = target.coordinates(output)
         arrays = {
             **{self.names.relevance(k): r for k, r in out["relevance"].items()},
@@ -219,6 +237,41 @@ class Plan:
         return tuple(  # type: ignore[return-value]
             {k: a.cpu().numpy() for k, a in group.items()} for group in (arrays, coordinates)
         )
+
+    def _seed(self, inputs: tuple[Tensor, ...], target: Target) -> tuple[Tensor, Tensor]:
+        n = max(len(x) for x in inputs if x.dim())
+        if target.needs_output:
+            output: Tensor = self.program.model.forward(*inputs)
+        else:
+            output = inputs[0].new_empty((n, *self.space.shape), dtype=self.like.dtype)
+        return output, target(output)
+
+    def _pass(
+        self, inputs: tuple[Tensor, ...], seed: Tensor, several: bool, chunk: int | None
+    ) -> Any:
+        masks = tuple(m.to(seed) for m in self.masks)
+        return passes(self.program, inputs, seed, masks, several, chunk)
+
+    def passes(
+        self, tensors: Mapping[str, Tensor], target: Target, memory: float | None
+    ) -> int | None:
+        """Return how many targets and conditions fit into `memory` (GiB) at once."""
+        if memory is None or not (target.several or self.masks):
+            return None
+        inputs = tuple(cast(self.program.graph, tensors).values())
+        with torch.no_grad():
+            _, seed = self._seed(inputs, target)
+        n = (len(seed) if target.several else 1) * (len(self.masks[0]) if self.masks else 1)
+
+        def run(fakes: Sequence[Tensor], k: int) -> Any:
+            *some, last = fakes
+            like = last[:1].expand(k, *last.shape[1:]) if target.several else last
+            if not target.several:
+                like = last.expand(k, *last.shape)
+            alone = tuple(m[0] for m in self.masks)
+            return over_targets(self.program.graph.forward, tuple(some), like, alone)
+
+        return passes_within(memory * 2**30, n, run, (*inputs, seed))
 
     def kept(self, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """Return the inputs that have samples."""
@@ -234,18 +287,18 @@ def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _run(
-    program: Relay, inputs: tuple[Tensor, ...], seed: Tensor, several: bool, chunk: int | None
-) -> Any:
-    if not several:
-        return program.graph.forward(*inputs, seed)
-    axes = {"output": None, "relevance": 0, "recorded": 0, "activations": None, "sinks": 0}
-    of_inputs = (None,) * len(inputs)
-    run = torch.func.vmap(program.graph.forward, (*of_inputs, 0), axes)  # type: ignore[arg-type]
-    parts = [run(*inputs, part) for part in seed.split(chunk or len(seed))]
-    joined = {
-        group: {name: torch.cat([p[group][name] for p in parts]).movedim(0, 1)
-                for name in parts[0][group]}
-        for group in ("relevance", "recorded", "sinks")
-    }  # fmt: skip
-    return parts[0] | joined
+def _masks(
+    program: Relay, tensors: Mapping[str, Tensor], conditions: Sequence[Condition] | None
+) -> tuple[Tensor, ...]:
+    """Return the masks of a program in its order; none where there are no conditions."""
+    if conditions is None and not program.masked:
+        return ()
+    if not conditions or set(paths_of(conditions)) != set(program.masked):
+        raise ValueError(
+            f"attribute: needs conditions on the nodes that the program masks, "
+            f"{list(program.masked)}; got {paths_of(conditions or ())}."
+        )
+    few = tuple(cast(program.graph, part_of(tensors, slice(0, 2))).values())
+    shapes = shapes_in(program.model, few)
+    masks = masks_of(conditions, program.masked, shapes)
+    return tuple(masks[path] for path in program.masked)

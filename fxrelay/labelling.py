@@ -147,13 +147,17 @@ def dataset(
     coordinates: Mapping[str, np.ndarray],
     labels: Labels,
     names: Names,
+    conditions: bool = False,
 ) -> xr.Dataset:
-    """Return a Dataset of variables and of coordinates that say what is explained."""
+    """Return a Dataset of variables and of coordinates that say what is explained.
+
+    With `conditions` relevance has the dimension "condition" after sample and target.
+    """
     several = any(a.ndim == 2 for a in coordinates.values())
     sizes: dict[str, int] = {}
     variables = {}
     for variable, array in arrays.items():
-        dims = _dims(variable, array, several, names)
+        dims = _dims(variable, array, several, conditions, names)
         own = names.by_variable().get(variable)
         dims = tuple(
             d if sizes.setdefault(d, size) == size else f"{d}_{own or variable}"
@@ -185,9 +189,12 @@ def _with_name_of_first(ds: xr.Dataset, names: Names) -> xr.Dataset:
     return ds
 
 
-def _dims(variable: str, array: np.ndarray, several: bool, names: Names) -> tuple[str, ...]:
-    of_target = variable.startswith((schema.RELEVANCE, schema.SINK))
-    lead = (schema.SAMPLE, schema.TARGET) if several and of_target else (schema.SAMPLE,)
+def _dims(
+    variable: str, array: np.ndarray, several: bool, conditions: bool, names: Names
+) -> tuple[str, ...]:
+    lead: tuple[str, ...] = (schema.SAMPLE,)
+    if variable.startswith((schema.RELEVANCE, schema.SINK)):
+        lead += (schema.TARGET,) * several + (schema.CONDITION,) * conditions
     rest = array.ndim - len(lead)
     if variable == schema.OUTPUT:
         return (*lead, *names.output)

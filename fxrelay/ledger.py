@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 #: what a sink is for, by the end of its name; other sinks are constants
-KINDS: Final = ("bias", "constant", "padding", "expansion", "stabilizer", "undistributed")
+KINDS: Final = ("bias", "constant", "padding", "expansion", "condition",
+                "stabilizer", "undistributed")  # fmt: skip
 RELEVANCE_IN: Final = "relevance_in"
 RELEVANCE_OUT: Final = "relevance_out"
 

@@ -1,7 +1,7 @@
 """The relevance program while it is written: an fx graph, its constants, relevance and sinks."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -26,13 +26,16 @@ class Program:
         Canonical and annotated.
     sinks_wanted : bool
         Whether relevance that no input gets is booked.
+    masked : nodes
+        Where the program takes a mask for the relevance.
     ledger : Ledger, optional
         Keeps what comes in, goes out and is booked at each node.
     """
 
     def __init__(
-        self, model: fx.GraphModule, *, sinks_wanted: bool, ledger: Ledger | None = None
-    ) -> None:
+        self, model: fx.GraphModule, *, sinks_wanted: bool, ledger: Ledger | None = None,
+        masked: Iterable[fx.Node] = (),
+    ) -> None:  # fmt: skip
         self.model, self.sinks_wanted, self.ledger = model, sinks_wanted, ledger
         self.graph = fx.Graph()
         self.tracer = fx.proxy.GraphAppendingTracer(self.graph)
@@ -42,13 +45,16 @@ class Program:
         self.relevance: dict[fx.Node, Any] = {}
         self.sinks: dict[str, Any] = {}
         self._model_constants = Constants(model)
-        self.seed = self._forward()
+        self.masks: dict[fx.Node, Proxy] = {}
+        self.seed = self._forward(masked)
 
-    def _forward(self) -> Proxy:
+    def _forward(self, masked: Iterable[fx.Node]) -> Proxy:
         inputs = [n for n in self.model.graph.nodes if n.op == "placeholder"]
         for node in inputs:
             self._copy(node)
         seed = self.tracer.create_proxy("placeholder", SEED, (), {})
+        for node in masked:
+            self.masks[node] = self.tracer.create_proxy("placeholder", f"mask_{node.name}", (), {})
         for node in self.model.graph.nodes:
             if node.op not in ("placeholder", "output"):
                 self._copy(node)

@@ -11,7 +11,7 @@ from torch import nn
 from fxrelay import schema
 
 if TYPE_CHECKING:
-    from fxrelay.relaying import Relay
+    from fxrelay.running import Relay
 
 
 def provenance(program: "Relay") -> dict[str, str | int]:

@@ -15,7 +15,8 @@ from fxrelay.facts import picks_part, shown_path, signal_calls
 from fxrelay.ledger import KINDS, RELEVANCE_IN, RELEVANCE_OUT
 from fxrelay.meta import REWRITES, ROW, RULE
 from fxrelay.operators import operator_of
-from fxrelay.relaying import Relay, Relevance, relay
+from fxrelay.relaying import relay
+from fxrelay.running import Relay, Relevance
 from fxrelay.text import aligned
 
 #: how much of the seed may be missing or leak: rounding, by the type that is computed with

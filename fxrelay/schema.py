@@ -15,6 +15,7 @@ VERSION: Final = 1
 # dimensions
 SAMPLE: Final = "sample"
 TARGET: Final = "target"
+CONDITION: Final = "condition"
 CHANNEL: Final = "channel"
 Y: Final = "y"
 X: Final = "x"
@@ -22,6 +23,9 @@ TOKEN: Final = "token"
 FEATURE: Final = "feature"
 TIME: Final = "time"
 CLASS: Final = "class"
+
+#: dimensions that may come before those of the input
+LEADING: Final = (SAMPLE, TARGET, CONDITION)
 
 # variables of an attribution Dataset
 RELEVANCE: Final = "relevance"
@@ -73,6 +77,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     PREDICTION: ("predicted class", "class index"),
     LABEL: ("true class", "class index"),
     TARGET: ("explained output", "class index"),
+    CONDITION: ("what relevance may pass", "1"),
     AGAINST: ("output argued against", "class index"),
     INPUT: ("model input", "1"),
     NODE: ("path of the node", "1"),
@@ -211,10 +216,10 @@ def _names_every_sample(ds: xr.Dataset) -> list[str]:
 def _known_dimensions(ds: xr.Dataset) -> list[str]:
     allowed = " or ".join(str(layout) for layout in LAYOUTS)
     return [
-        f"'{name}' needs ('{SAMPLE}', ['{TARGET}',] ...) with {allowed}; got {dims}. "
-        "Rename with ds.rename(...)."
+        f"'{name}' needs ('{SAMPLE}', ['{TARGET}'], ['{CONDITION}'], ...) with {allowed}; "
+        f"got {dims}. Rename with ds.rename(...)."
         for name in relevances(ds)
-        for dims in [tuple(str(d) for d in ds[name].dims if d not in (SAMPLE, TARGET))]
+        for dims in [tuple(str(d) for d in ds[name].dims if d not in LEADING)]
         if _plain(dims, name) not in LAYOUTS + ((),) * (name != RELEVANCE)
     ]
 

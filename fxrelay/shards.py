@@ -25,7 +25,7 @@ from fxrelay.entries import Given, Target, target_indices
 from fxrelay.execute import Executor, Serial
 from fxrelay.files import writable_folder, write_atomically, write_netcdf
 from fxrelay.outputs import Pick
-from fxrelay.relaying import Relay
+from fxrelay.running import Relay
 from fxrelay.samples import Pairs, Samples
 from fxrelay.targets import Function, target_of
 from fxrelay.tracing import Model

@@ -11,10 +11,12 @@ def stabilize(d: Tensor, epsilon: float, clip: bool = False, norm_scale: bool = 
 
     ``d + epsilon * sign(d)``, with `clip` ``sign(d) * max(|d|, epsilon)``; with `norm_scale`
     epsilon is first multiplied by the root mean square of `d` per sample. With epsilon 0 only a
-    denominator of exactly 0 moves, to 1: there all contributions cancel.
+    denominator of exactly 0 moves, to 1: there all contributions cancel. In float16 epsilon is at
+    least 6e-5: quotients would overflow.
     """
     if not epsilon:
         return torch.where(d == 0, 1.0, d)
+    epsilon = max(epsilon, torch.finfo(d.dtype).tiny)
     scale: Any = epsilon
     if norm_scale:
         axes = tuple(range(1, d.dim()))

@@ -47,7 +47,7 @@ def test_several_targets_share_one_call():
 
 
 def test_top_targets_are_the_largest_outputs():
-    ds = attribute(target="top2", target_chunk=1)
+    ds = attribute(target="top2", memory=0.002)
     largest = np.sort(np.argsort(-ds.output.values, 1)[:, :2], 1)
     np.testing.assert_array_equal(np.sort(ds.target.values, 1), largest)
 

@@ -48,8 +48,8 @@ FAULTS = {
     ),
     "unknown dimensions": (
         lambda ds: ds.rename(y="height", x="width"),
-        "'relevance' needs ('sample', ['target',] ...) with ('channel', 'y', 'x') or "
-        "('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or "
+        "'relevance' needs ('sample', ['target'], ['condition'], ...) with "
+        "('channel', 'y', 'x') or ('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or "
         "('token', 'feature') or ('feature',); got "
         "('channel', 'height', 'width'). Rename with ds.rename(...).",
     ),
@@ -156,7 +156,8 @@ def test_relevance_of_several_inputs():
     ("spoil", "text"),
     [
         (lambda ds: ds.rename(token="word"),
-         "'relevance_of_ids' needs ('sample', ['target',] ...) with ('channel', 'y', 'x')"),
+         "'relevance_of_ids' needs ('sample', ['target'], ['condition'], ...) with "
+         "('channel', 'y', 'x')"),
         (lambda ds: ds.assign(relevance_of_ids=ds.relevance_of_ids * np.nan),
          "'relevance_of_ids' needs to be finite; got NaN or infinity in 3 of 3 samples"),
         (lambda ds: ds.assign(relevance_of_time=ds.relevance_of_time.astype(int)),

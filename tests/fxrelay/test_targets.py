@@ -111,7 +111,7 @@ def test_mask_explains_the_mean_within_it(kind):
 
 def test_mask_with_several_classes():
     labels = torch.stack([LABEL, (LABEL + 1) % CLASSES], 1)
-    ds = explain(targets.mask(labels, MASK), batch_size=3, target_chunk=1)
+    ds = explain(targets.mask(labels, MASK), batch_size=3, memory=0.002)
     for i in range(2):
         want = closed_form(mean_over(labels[:, i], MASK))
         np.testing.assert_allclose(ds.relevance[:, i], want, atol=1e-9)
@@ -140,7 +140,7 @@ def test_contrast_of_labels_pairs_one_with_several():
     x = X.reshape(N, -1)[:, :5]
     several = [[1, 2], [0, 3], [3, 1], [2, 0]]
     ds = fxrelay.attribute(
-        model, x, targets.contrast([0, 1, 2, 3], several), composite=EPSILON, target_chunk=1
+        model, x, targets.contrast([0, 1, 2, 3], several), composite=EPSILON, memory=0.002
     )
     one = fxrelay.attribute(model, x, [[i, i] for i in range(4)], composite=EPSILON)
     two = fxrelay.attribute(model, x, several, composite=EPSILON)
