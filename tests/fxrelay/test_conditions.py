@@ -137,4 +137,4 @@ def test_what_conditions_share_runs_once(model):
     plain = calls.convolutions
     below = 6  # three samples: the adjoint of a convolution, and that of the flat first layer
     assert 0 < counts[1] - counts[0] <= 4 * below
-    assert counts[0] == plain
+    assert counts[0] <= plain + below

@@ -49,8 +49,8 @@ FAULTS = {
     "unknown dimensions": (
         lambda ds: ds.rename(y="height", x="width"),
         "'relevance' needs ('sample', ['target'], ['condition'], ...) with "
-        "('channel', 'y', 'x') or ('channel', 'time', 'y', 'x') or ('channel', 'x') or ('token',) or "
-        "('token', 'feature') or ('feature',); got "
+        "('channel', 'y', 'x') or ('channel', 'time', 'y', 'x') or ('channel', 'x') or "
+        "('token',) or ('token', 'feature') or ('feature',); got "
         "('channel', 'height', 'width'). Rename with ds.rename(...).",
     ),
     "wrong type": (
