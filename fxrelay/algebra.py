@@ -124,8 +124,9 @@ def plan(
     served = tuple(s for s in rule.shares if not (positive and s.where == "negative"))
     divisions = _divisions(served)
     poly = _expand(divisions, nonnegative)
-    reuse, forwards = _forwards({m: c for m, c in poly.items() if not is_constant(m.i)})
-    differences = frozenset(j for j, c in reuse.items() if _cancels(poly, j, c))
+    reuse, forwards, differences = _forwards(
+        {m: c for m, c in poly.items() if not is_constant(m.i)}
+    )
     if few_taps and differences:
         return split(replace(rule, shares=served))
     lacking = {j: form - reuse.get(j, 0.0) * W for j, form in _biases(rule, divisions).items()}
@@ -223,12 +224,35 @@ def bias_of(rule: Rule, division: Division) -> tuple[Form, Form]:
     return found[Part(0)], found.get(Part(0, True), NONE)
 
 
-def _forwards(poly: Polynomial) -> tuple[dict[Part, float], list[Product]]:
-    """Return the coefficients of the known output, and the calls for the rest."""
+def _forwards(poly: Polynomial) -> tuple[dict[Part, float], list[Product], frozenset[Part]]:
+    """Return the coefficients of the known output, the calls for the rest, and differences."""
+    whole = _fold_weights(poly)
+    rest = _complement(poly)
+    if rest and [p.parts[0][0] for p in whole].count(rest[0]) == 1:
+        first, second, c = rest
+        call = next(p for p in whole if p.parts[0][0] == first)
+        calls = [replace(call, parts=((first, 1.0), (second, -1.0)))]
+        return {second: c}, calls, frozenset({second})
+    reuse, calls = _grouped(poly, whole)
+    return reuse, calls, frozenset(j for j, c in reuse.items() if _cancels(poly, j, c))
+
+
+def _complement(poly: Polynomial) -> tuple[Part, Part, float] | None:
+    """Return two parts that sum to a multiple of the known output, such as z⁺ and z⁻."""
+    parts = list(dict.fromkeys(m.j for m in poly))
+    if len(parts) != 2:
+        return None
+    sums: dict[tuple[Basis, Basis], float] = {}
+    for m, c in poly.items():
+        sums[m.i, m.k] = sums.get((m.i, m.k), 0.0) + c
+    left = {key: c for key, c in sums.items() if c}
+    return (parts[0], parts[1], left["x", "w"]) if list(left) == [("x", "w")] else None
+
+
+def _grouped(poly: Polynomial, whole: list[Product]) -> tuple[dict[Part, float], list[Product]]:
     parts = dict.fromkeys(m.j for m in poly)
     rest = {m: c for m, c in poly.items() if (m.i, m.k) != ("x", "w")}
     others = _fewest(_combine_parts(rest), _combine_inputs(rest))
-    whole = _fold_weights(poly)
     folded = [p for p in whole if not _is_output(p)]
     if len(folded) <= len(others):
         known = {p.parts[0][0]: p.weight.get("w") for p in whole if _is_output(p)}

@@ -78,8 +78,9 @@ class _Calls:
             terms.append((1.0, self.biases(plan.biases[part])))
         reuse = plan.reuse.get(part, 0.0)
         if part in plan.differences:
-            others = [forms.scaled(v, c) for c, v in terms]
-            return self.site.call(kernels.difference, reuse, self.site.output, *others)
+            scales, others = zip(*terms, strict=True)
+            parts = self.site.output, *others
+            return self.site.call(kernels.difference, [reuse, *scales], *parts)
         return forms.combined(self.site, [*([(reuse, self.site.output)] if reuse else []), *terms])
 
     def _forward(self, form: Form, weight: Form, bias: Form) -> Any:

@@ -1,5 +1,6 @@
 """Quotients and sinks: what every rule that divides relevance calls."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,12 +38,14 @@ def sign(z: Tensor) -> Tensor:
 ROUNDINGS = 16
 
 
-def difference(c: float, z: Tensor, *others: Tensor) -> Tensor:
-    """``c z`` and others that may take it away, with 0 for what may be rounding."""
-    total = sum(others[1:], others[0])
-    d = torch.add(total, z, alpha=c)
-    left = (d.detach() / total.detach()).abs_()
-    return d.mul_(left > ROUNDINGS * torch.finfo(d.dtype).eps)
+def difference(scales: Sequence[float], z: Tensor, *others: Tensor) -> Tensor:
+    """Sum of scaled parts where the others may take the first away; 0 for what may be rounding."""
+    (c, k, *more), (v, *rest) = scales, others
+    d = torch.add(z, v, alpha=k) if c == 1 else torch.add(v if k == 1 else v * k, z, alpha=c)
+    for scale, other in zip(more, rest, strict=True):
+        d.add_(other, alpha=scale)
+    left = (d.detach() / v.detach()).abs_()
+    return d.mul_(left > abs(k) * ROUNDINGS * torch.finfo(d.dtype).eps)
 
 
 def where_positive(r: Tensor, z: Tensor) -> Tensor:
