@@ -33,6 +33,10 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/clever_hans.py
 	$(BIN)/python benchmarks/zoo.py
 	$(BIN)/python benchmarks/photos.py
+	$(BIN)/python benchmarks/work.py
+	$(BIN)/python benchmarks/speed.py --compile
+	$(BIN)/python benchmarks/many.py
+	$(BIN)/python benchmarks/scaling.py
 
 clean:
 	rm -rf $(VENV) demo-output build *.egg-info

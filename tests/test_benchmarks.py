@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -31,6 +33,24 @@ def test_photos_runs():
     assert "Above random beyond the paired interval" in out
 
 
+SMALL = ["--models", "resnet18", "--size", 64, "--no-record"]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "shown"),
+    [
+        ("work.py", [*SMALL, "--batch", 2], "| resnet18 | epsilon_gamma_box | 1.768 | 5.86 |"),
+        ("speed.py", [*SMALL, "--repeats", 1], "building ResNet50's program"),
+        ("many.py", [*SMALL, "--targets", 2, "--conditions", 2, "--repeats", 1],
+         "| resnet18 | 2 | layer2.1.relu_1 |"),
+        ("scaling.py", ["--axes", "batch", "--quick", "--no-record"], "| batch | gradient, ms |"),
+    ],
+)  # fmt: skip
+def test_measurements_run(script, arguments, shown):
+    pytest.importorskip("zennit")
+    assert shown in run(script, *arguments)
+
+
 def test_every_script_is_tested_here():
-    scripts = {p.name for p in HERE.glob("*.py")} - {"record.py"}
+    scripts = {p.name for p in HERE.glob("*.py")} - {"record.py", "cases.py"}
     assert all(name in Path(__file__).read_text() for name in scripts)
