@@ -34,7 +34,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/zoo.py
 	$(BIN)/python benchmarks/photos.py
 	$(BIN)/python benchmarks/work.py
-	$(BIN)/python benchmarks/speed.py --compile
+	$(BIN)/python benchmarks/speed.py --compile epsilon_gamma_box epsilon_gamma_vit
 	$(BIN)/python benchmarks/many.py
 	$(BIN)/python benchmarks/scaling.py
 

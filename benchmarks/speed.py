@@ -36,7 +36,9 @@ def rows(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
             "gradient": cases.gradient(cases.model(name), x, seed),
             "fxrelay": cases.relevance(relay, x, seed),
             "channels_last": cases.relevance(relay, x.contiguous(**LAST), seed),
-            "compiled": cases.relevance(relay.compile(), x, seed) if args.compile else None,
+            "compiled": cases.relevance(relay.compile(), x, seed)
+            if preset in args.compile
+            else None,
             "Zennit": cases.zennit(name, preset, x, seed),
             "Captum": cases.captum(name, preset, x) if find_spec("captum") else None,
         }
@@ -158,7 +160,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", nargs="*", default=[], metavar="PRESET")
     parser.add_argument("--no-record", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -167,7 +169,8 @@ def main() -> None:
     text = f"{table(found)}\n\n{table(small)}"
     print(text)
     if not args.no_record:
-        command = "python benchmarks/speed.py" + " --compile" * args.compile
+        options = ["--compile", *args.compile] if args.compile else []
+        command = " ".join(["python benchmarks/speed.py", *options])
         record("speed", command, text, {"presets": found, "around": small})
 
 

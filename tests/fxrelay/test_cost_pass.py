@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import fxrelay
 from fxrelay import composites, rules
+from fxrelay.terms import ABS_X, ONE, Form, Rule, Share, Stabilizer, Term
 
 
 def both(model, rule, x, seed):
@@ -58,3 +61,85 @@ def test_small_parts_cost_digits_in_proportion(rule, channels, positive):
     wide = [t.double() for t in (x, seed)]
     cheap, reference = both(conv.double(), rule, *wide)
     assert (cheap.relevance - reference.relevance).norm() <= 1e-9 * reference.relevance.norm()
+
+
+class Random(nn.Module):
+    """A chain of layers that keep the shape, some beside a shortcut."""
+
+    def __init__(self, layers, shortcuts):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.shortcuts = shortcuts
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
+            x = x + layer(x) if shortcut else layer(x)
+        return self.head(x.mean((2, 3)))
+
+
+LAYERS = [
+    lambda: nn.Conv2d(4, 4, 3, padding=1),
+    lambda: nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=2, bias=False),
+    lambda: nn.Conv2d(4, 4, 5, padding=2, padding_mode="reflect"),
+    lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4),
+    lambda: nn.ConvTranspose2d(4, 4, 3, padding=1),
+    lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
+    nn.ReLU, nn.GELU, nn.ReLU,
+    lambda: nn.MaxPool2d(3, 1, 1),
+    lambda: nn.AvgPool2d(3, 1, 1),
+]  # fmt: skip
+
+FORMS = st.builds(
+    lambda c: Form.of(c),
+    st.dictionaries(st.sampled_from(["x", "|x|"]), st.floats(0.1, 2), min_size=1),
+)  # fmt: skip
+WEIGHTS = st.builds(
+    lambda c: Form.of(c), st.dictionaries(st.sampled_from(["w", "|w|", "w2", "1"]),
+                                          st.floats(0.1, 2), min_size=1)
+)  # fmt: skip
+SHARES = st.builds(
+    lambda terms, gain, where: Share(
+        (*(Term(i, w, Form.of({"w": 1})) for i, w in terms), Term(ABS_X, Form.of({"|w|": 3}))),
+        gain,
+        where,
+    ),
+    st.lists(st.tuples(st.one_of(FORMS, st.just(ONE)), WEIGHTS), min_size=1, max_size=2),
+    st.sampled_from([1.0, 2.0, -0.5]),
+    st.sampled_from(["all", "positive", "negative"]),
+)
+KNOWN = [rules.z_plus(), rules.gamma(), rules.gamma(10.0), rules.alpha_beta(), rules.w_square(),
+         rules.alpha_beta(3, 2), rules.epsilon(), rules.flat(), rules.ratio(),
+         rules.z_plus(stabilizer=Stabilizer(1e-4, spread=True))]  # fmt: skip
+RULES = st.one_of(
+    st.sampled_from(KNOWN),
+    st.builds(
+        lambda shares, bias: Rule(tuple(shares), Stabilizer(1e-2), bias, "random"),
+        st.lists(SHARES, min_size=1, max_size=3),
+        st.sampled_from(["absorb", "zero"]),
+    ),
+)
+
+
+@settings(max_examples=30)
+@given(
+    layers=st.lists(st.tuples(st.sampled_from(LAYERS), st.booleans()), min_size=1, max_size=5),
+    rule=RULES,
+    first=RULES,
+    seed=st.integers(0, 2**31),
+)
+def test_random_networks_and_rules_equal_the_reference(layers, rule, first, seed):
+    """In float64 to 1e-9; in float32 to what rounding and the denominators allow; books hold."""
+    torch.manual_seed(seed)
+    model = Random([make() for make, _ in layers], [shortcut for _, shortcut in layers])
+    model = model.double().eval()
+    preset = composites.Composite(
+        [(composites.first(composites.ops("conv")), first), (composites.ops("linear"), rule)]
+    )
+    graph = fxrelay.annotate(fxrelay.canonize(fxrelay.trace(model)), preset)
+    x, r = torch.randn(2, 4, 7, 7).double(), torch.randn(2, 3).double()
+    cheap, reference = (fxrelay.relay(graph, reference=flag)(x, r) for flag in (False, True))
+    size = reference.relevance.norm() + sum(s.norm() for s in reference.sinks.values()) + r.norm()
+    assert (cheap.relevance - reference.relevance).norm() <= 1e-9 * size
+    for name, value in reference.sinks.items():
+        torch.testing.assert_close(cheap.sinks[name], value, rtol=0, atol=1e-9 * float(size))
