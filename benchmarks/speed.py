@@ -32,6 +32,7 @@ def rows(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     found = []
     for preset in cases.MODELS[name]:
         relay = cases.program(name, preset)
+        compiled = relay.compile() if preset in args.compile else None
         runs: dict[str, cases.Run | None] = {
             "gradient": cases.gradient(cases.model(name), x, seed),
             "fxrelay": cases.relevance(relay, x, seed),
