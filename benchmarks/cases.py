@@ -36,11 +36,11 @@ MODELS = {"vgg16": CNN, "resnet18": CNN, "resnet50": CNN, "vit_b_16": ["epsilon_
 
 
 @cache
-def model(name: str, device: str = "cpu") -> nn.Module:
+def model(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> nn.Module:
     """Return a model of torchvision with random weights, frozen."""
     torch.manual_seed(0)
     net: nn.Module = torchvision.models.get_model(name, weights=None)
-    return net.eval().requires_grad_(False).to(device)
+    return net.eval().requires_grad_(False).to(device, dtype)
 
 
 def photo(batch: int = 1, size: int = 224) -> tuple[Tensor, Tensor]:
@@ -59,9 +59,9 @@ def gradient(net: nn.Module, x: Tensor, seed: Tensor) -> Run:
     return run
 
 
-def program(name: str, preset: str, **options: Any) -> Relay:
+def program(name: str, preset: str, dtype: torch.dtype = torch.float32, **options: Any) -> Relay:
     """Return a relevance program of a model, without sinks."""
-    graph = fxrelay.canonize(fxrelay.trace(model(name)))
+    graph = fxrelay.canonize(fxrelay.trace(model(name, dtype=dtype)))
     graph = fxrelay.annotate(graph, PRESETS[preset]())
     return fxrelay.relay(graph, sinks=False, **options)
 

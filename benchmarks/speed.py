@@ -1,7 +1,7 @@
 r"""Wall time of relevance programs, in plain input gradients, beside Zennit, Captum and LXT.
 
 python benchmarks/speed.py
-python benchmarks/speed.py --compile                     # also compiled: minutes more
+python benchmarks/speed.py --compile epsilon_gamma_box   # this preset also compiled: minutes more
 python benchmarks/speed.py --models resnet18 --size 64 --repeats 1 --no-record
 """
 
@@ -32,14 +32,14 @@ def rows(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     found = []
     for preset in cases.MODELS[name]:
         relay = cases.program(name, preset)
+        half = cases.program(name, preset, torch.bfloat16)
         compiled = relay.compile() if preset in args.compile else None
         runs: dict[str, cases.Run | None] = {
             "gradient": cases.gradient(cases.model(name), x, seed),
             "fxrelay": cases.relevance(relay, x, seed),
             "channels_last": cases.relevance(relay, x.contiguous(**LAST), seed),
-            "compiled": cases.relevance(relay.compile(), x, seed)
-            if preset in args.compile
-            else None,
+            "compiled": cases.relevance(compiled, x, seed) if compiled else None,
+            "bfloat16": cases.relevance(half, x.bfloat16(), seed.bfloat16()),
             "Zennit": cases.zennit(name, preset, x, seed),
             "Captum": cases.captum(name, preset, x) if find_spec("captum") else None,
         }
