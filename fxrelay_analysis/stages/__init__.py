@@ -5,8 +5,8 @@ from typing import Final
 
 from fxrelay_analysis.stage import Counts, Stage
 from fxrelay_analysis.stages.cluster import kmeans
-from fxrelay_analysis.stages.embed import spectral_embedding, tsne
 from fxrelay_analysis.stages.graph import affinity, neighbours
+from fxrelay_analysis.stages.manifold import tsne
 from fxrelay_analysis.stages.preprocess import (
     absolute,
     channel_sum,
@@ -16,16 +16,17 @@ from fxrelay_analysis.stages.preprocess import (
     pool,
     preprocess,
 )
+from fxrelay_analysis.stages.prototypes import prototypes
 from fxrelay_analysis.stages.scores import (
     eigengap,
     fisher,
     isolation,
-    prototypes,
     silhouette,
     sizes,
     surplus,
     suspicion,
 )
+from fxrelay_analysis.stages.spectral import spectral_embedding
 
 #: name -> stage, in the order in which an analysis uses them
 STAGES: Final[Mapping[str, type[Stage]]] = {

@@ -1,4 +1,4 @@
-"""What the clusters of a category are worth: separability, isolation, silhouette, prototypes.
+"""What the clusters of a category are worth: separability, isolation, silhouette.
 
 Scores per cluster have dims (n_clusters, cluster); where a clustering has fewer clusters
 than the largest of the sweep, NaN (or -1) fills the row.
@@ -12,10 +12,10 @@ import param
 import xarray as xr
 from scipy.sparse import csr_array
 
-from fxrelay.schema import CLUSTER, COMPONENT, EIGENVALUE, N_CLUSTERS, SAMPLE, SUSPICION
+from fxrelay.schema import CLUSTER, COMPONENT, EIGENVALUE, N_CLUSTERS, SUSPICION
 from fxrelay_analysis.stage import Stage, labelled, variable
-from fxrelay_analysis.stages.embed import DEGREE, SPECTRAL, unit
 from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL, unit
 
 Array = np.ndarray[Any, Any]
 EIGENGAP: Final = "eigengap"
@@ -23,12 +23,7 @@ SIZE: Final = "cluster_size"
 SEPARABILITY: Final = "separability"
 ISOLATION: Final = "isolation"
 SILHOUETTE: Final = "silhouette"
-PROTOTYPE: Final = "prototype"
 SURPLUS: Final = "surplus"
-#: kind of dtype -> what stands for no sample id; -1 where there is no row
-NOBODY: Final[dict[str, Any]] = {
-    "U": "", "O": "", "S": b"", "M": np.datetime64("NaT"), "m": np.timedelta64("NaT"),
-}  # fmt: skip
 #: between over within variance of a cosine cut in the middle: 8 / pi^2 of its variance is between
 CONTINUUM: Final = 8 / (np.pi**2 - 8)
 #: share of the total variance that is added to the variance within, so that scores stay finite
@@ -131,32 +126,6 @@ class silhouette(Stage):
         return per_cluster(clustering, SILHOUETTE, score)
 
 
-class prototypes(Stage):
-    """Name the sample nearest to the mean of each cluster (the medoid for squared distance)."""
-
-    version: ClassVar[int] = 1
-
-    @staticmethod
-    def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
-        """Return `prototype`, dims (n_clusters, cluster), sample ids.
-
-        Where there is no cluster: -1, '', NaT, or the largest value of unsigned ids.
-        """
-        x, ids = embedding[SPECTRAL].values, embedding[SAMPLE].values
-        k = clustering[N_CLUSTERS].values
-        nobody = (
-            np.iinfo(ids.dtype).max if ids.dtype.kind == "u" else NOBODY.get(ids.dtype.kind, -1)
-        )
-        out = np.full((len(k), int(k.max())), nobody, ids.dtype)
-        for row, labels in enumerate(clustering.values.T):
-            part = unit(x[:, : k[row]])
-            for cluster in range(int(labels.max()) + 1):
-                member = np.flatnonzero(labels == cluster)
-                away = np.square(part[member] - part[member].mean(axis=0)).sum(axis=1)
-                out[row, cluster] = ids[member[np.argmin(away)]]
-        return _table(out, k, PROTOTYPE)
-
-
 class surplus(Stage):
     """Find how much relevance a cluster has where the rest has least: max_f (mean_in - mean_out).
 
@@ -255,10 +224,11 @@ def per_cluster(
     for row, labels in enumerate(clustering.values.T):
         for cluster in range(int(labels.max()) + 1):
             out[row, cluster] = score(labels == cluster, labels)
-    return _table(out, k, name)
+    return cluster_table(out, k, name)
 
 
-def _table(values: Array, k: Array, name: str) -> xr.DataArray:
+def cluster_table(values: Array, k: Array, name: str) -> xr.DataArray:
+    """Return `values` (len(k), most clusters) as a labelled table."""
     coords = {N_CLUSTERS: k, CLUSTER: np.arange(values.shape[1])}
     return labelled(xr.DataArray(values, coords, (N_CLUSTERS, CLUSTER)), name)
 
