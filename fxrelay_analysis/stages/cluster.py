@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import Counts, Stage, labelled, variable
 from fxrelay_analysis.stages.preprocess import checked
-from fxrelay_analysis.stages.spectral import SPECTRAL, unit
+from fxrelay_analysis.stages.spectral import SPECTRAL
+from fxrelay_analysis.stages.vectors import unit
 
 Array = np.ndarray[Any, Any]
 KMEANS: Final = CLUSTERING + "kmeans"

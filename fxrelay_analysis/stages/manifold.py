@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 from fxrelay.schema import AXIS, EMBEDDING, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled, variable
 from fxrelay_analysis.stages.preprocess import checked
-from fxrelay_analysis.stages.spectral import SPECTRAL, unit
+from fxrelay_analysis.stages.spectral import SPECTRAL
+from fxrelay_analysis.stages.vectors import unit
 
 Array = np.ndarray[Any, Any]
 TSNE: Final = EMBEDDING + "tsne"

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import eigsh
 from fxrelay.schema import COMPONENT, EIGENVALUE, EMBEDDING, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled
 from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.vectors import oriented
 
 Array = np.ndarray[Any, Any]
 SPECTRAL: Final = EMBEDDING + "spectral"
@@ -62,8 +63,7 @@ def eigenpairs(weights: csr_array, count: int) -> tuple[Array, Array]:
     values, vectors = (_largest if n <= max(DENSE, 3 * count) else _by_part)(similar, count)
     order = np.argsort(-values, kind="stable")
     values, vectors = 1 - values[order], vectors[:, order]
-    top = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(count)]
-    return values, vectors * np.where(top < 0, -1.0, 1.0)
+    return values, oriented(vectors)
 
 
 def _largest(similar: csr_array, count: int) -> tuple[Array, Array]:
@@ -89,9 +89,3 @@ def _by_part(similar: csr_array, count: int) -> tuple[Array, Array]:
     for column, (part, j) in enumerate(place[i] for i in best):
         vectors[parts[part], column] = solved[part][1][:, j]
     return values[best], vectors
-
-
-def unit(rows: Array) -> Array:
-    """Return the rows scaled to unit length; zero rows stay zero."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
