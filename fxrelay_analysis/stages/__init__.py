@@ -17,8 +17,8 @@ from fxrelay_analysis.stages.preprocess import (
     preprocess,
 )
 from fxrelay_analysis.stages.prototypes import prototypes
-from fxrelay_analysis.stages.scores import fisher, isolation, surplus, suspicion
 from fxrelay_analysis.stages.spectral import spectral_embedding
+from fxrelay_analysis.stages.suspicion import fisher, isolation, surplus, suspicion
 from fxrelay_analysis.stages.validity import eigengap, silhouette, sizes
 
 #: name -> stage, in the order in which an analysis uses them

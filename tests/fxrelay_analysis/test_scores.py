@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from fxrelay_analysis import stages
-from fxrelay_analysis.stages.scores import CONTINUUM, separability
+from fxrelay_analysis.stages.suspicion import CONTINUUM, separability
 from fxrelay_analysis.truth import match
 
 
