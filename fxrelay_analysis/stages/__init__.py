@@ -5,6 +5,8 @@ from typing import Final
 
 from fxrelay_analysis.stage import Counts, Stage
 from fxrelay_analysis.stages.cluster import kmeans
+from fxrelay_analysis.stages.compare import compare
+from fxrelay_analysis.stages.contingency import contingency
 from fxrelay_analysis.stages.graph import affinity, neighbours
 from fxrelay_analysis.stages.manifold import tsne
 from fxrelay_analysis.stages.preprocess import (
@@ -43,6 +45,8 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "prototypes": prototypes,
     "surplus": surplus,
     "suspicion": suspicion,
+    "contingency": contingency,
+    "compare": compare,
 }
 
 __all__ = [
@@ -52,7 +56,9 @@ __all__ = [
     "absolute",
     "affinity",
     "channel_sum",
+    "compare",
     "compress",
+    "contingency",
     "eigengap",
     "fisher",
     "flatten",

@@ -21,6 +21,7 @@ GRAPH = stages.affinity(NEAR)
 EMBEDDED = stages.spectral_embedding(GRAPH)
 LABELS = stages.kmeans(EMBEDDED, n_clusters=range(2, 5))
 SIZES, FISHER = stages.sizes(LABELS), stages.fisher(EMBEDDED, LABELS)
+FACTS = xr.Dataset({"label": LABELS.isel(n_clusters=0, drop=True)})
 INPUTS = {
     "neighbours": (ROWS,),
     "affinity": (NEAR,),
@@ -34,6 +35,8 @@ INPUTS = {
     "silhouette": (EMBEDDED, LABELS),
     "prototypes": (EMBEDDED, LABELS),
     "surplus": (ROWS, LABELS),
+    "contingency": (LABELS, FACTS),
+    "compare": (LABELS, LABELS),
     "suspicion": (FISHER, SIZES, stages.surplus(ROWS, LABELS)),
 }
 ROWS_OF_TABLE = pytest.mark.parametrize("name", stages.STAGES)

@@ -1,0 +1,81 @@
+"""A clustering as columns: whatever its sweep is called, one column of labels for each setting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from fxrelay.schema import CLUSTER, SAMPLE
+from fxrelay_analysis.stage import labelled
+
+Array = np.ndarray[Any, Any]
+#: what a clustering calls samples that belong to no cluster
+NOISE: Final = -1
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Labels of every setting of a clustering.
+
+    Attributes
+    ----------
+    labels : int array (n, columns)
+        Clusters 0, 1, ..., `NOISE` for samples in none.
+    shape : mapping of sweep dimension to its size
+        Empty for a clustering that is no sweep.
+    coords : mapping of name to DataArray
+        Coordinates of the sweep.
+    sample : DataArray (sample,)
+        Ids, or positions where there are none.
+    """
+
+    labels: Array
+    shape: Mapping[Any, int]
+    coords: Mapping[Any, xr.DataArray]
+    sample: xr.DataArray
+
+    @property
+    def clusters(self) -> Array:
+        """Every cluster that occurs anywhere, ascending; `NOISE` is one where it does."""
+        low = NOISE if (self.labels == NOISE).any() else 0
+        return np.arange(low, int(self.labels.max(initial=0)) + 1)
+
+    def array(
+        self, values: Array, dims: Sequence[str], coords: Mapping[Any, Any], name: str
+    ) -> xr.DataArray:
+        """Return `values` (columns, ...) with the sweep's dimensions before `dims`."""
+        folded = values.reshape(*self.shape.values(), *values.shape[1:])
+        every = dict(self.coords) | dict(coords)
+        return labelled(xr.DataArray(folded, every, (*self.shape, *dims)), name)
+
+    def per_cluster(self, values: Array, name: str) -> xr.DataArray:
+        """Return `values` (columns, clusters) with the dimensions of the sweep and cluster."""
+        return self.array(values, (CLUSTER,), {CLUSTER: self.clusters}, name)
+
+
+def sweep_of(clustering: xr.DataArray, where: str) -> Sweep:
+    """Return a clustering (sample, ...) as columns.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, sample is not its first dimension, or labels are not integers >= -1.
+    """
+    fine = isinstance(clustering, xr.DataArray) and clustering.dims[:1] == (SAMPLE,)
+    if not fine or clustering.size == 0 or clustering.dtype.kind not in "iub":
+        got = f"dims {clustering.dims} of shape {clustering.shape}, {clustering.dtype}"
+        raise ValueError(
+            f"{where}: needs a clustering of integers with '{SAMPLE}' as its first dimension; got "
+            f"{got}. Pass a variable such as ds['clustering_kmeans']."
+        )
+    labels = clustering.values.reshape(len(clustering), -1).astype(np.int64)
+    if labels.min() < NOISE:
+        raise ValueError(
+            f"{where}: needs cluster labels >= {NOISE} ({NOISE} is no cluster); got "
+            f"{int(labels.min())}. Renumber them."
+        )
+    coords = {n: c for n, c in clustering.coords.items() if SAMPLE not in c.dims}
+    shape = {d: clustering.sizes[d] for d in clustering.dims[1:]}
+    return Sweep(labels, shape, coords, clustering[SAMPLE].reset_coords(drop=True))
