@@ -28,7 +28,8 @@ class compare(Stage):
     chance), and the mutual information normalised by the mean entropy and adjusted for chance
     (Vinh, Epps and Bailey 2010). Clusters are matched one to one so that the sum of their
     overlaps is greatest (Hungarian method); the overlap of clusters A and B is
-    :math:`|A \cap B| / |A \cup B|`. A cluster that is left over has match -1 and overlap 0.
+    :math:`|A \cap B| / |A \cup B|`. A cluster that is left over, and noise,
+    has match -1 and overlap 0.
     """
 
     version: ClassVar[int] = 1
@@ -97,12 +98,14 @@ def _compared(a: Array, b: Array, noise: str, clusters: Array) -> tuple[Any, ...
 
 
 def _matched(a: Array, b: Array) -> list[tuple[int, int, float]]:
-    """Return pairs of clusters, one to one, and their overlap."""
+    """Return pairs of clusters, one to one, and their overlap; 0 where one of them is noise."""
     from sklearn.metrics.cluster import contingency_matrix
 
     both = contingency_matrix(a, b).astype(float)
     union = both.sum(axis=1, keepdims=True) + both.sum(axis=0, keepdims=True) - both
     shared = both / union
+    shared[np.unique(a) == NOISE] = 0
+    shared[:, np.unique(b) == NOISE] = 0
     rows, columns = linear_sum_assignment(-shared)
     names = np.unique(a)[rows], np.unique(b)[columns]
     return list(zip(*(n.tolist() for n in names), shared[rows, columns].tolist(), strict=True))
