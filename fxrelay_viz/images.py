@@ -1,119 +1,138 @@
 """Images over HTTP: one route with caching while serving, data URIs for one page elsewhere."""
 
+import asyncio
 import base64
 import hashlib
-import io
+import logging
 import re
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import numpy as np
-from PIL import Image
 from tornado.web import RequestHandler
 
 from fxrelay import schema
-from fxrelay.heatmap import CMAPS, heatmap, overlay, to_image
-from fxrelay_viz.data import Project
-from fxrelay_viz.state import MODES
+from fxrelay.heatmap import CMAPS
+from fxrelay_viz.explanations import Explanations
+from fxrelay_viz.project import Project
+from fxrelay_viz.renderers import Look, draw, encode
+from fxrelay_viz.renderers.look import HOVER, LARGE, MODES, SIZES, THUMBNAIL
 
+LOG: Final = logging.getLogger(__name__)
 ROUTE: Final = "fxrelay-images"
-THUMBNAIL: Final = 96
-LARGE: Final = 320
-SIZES: Final = (THUMBNAIL, LARGE)
+#: threads that draw images, so that a slow one holds up no session
+DRAWERS: Final = 2
+#: images kept encoded, for other sessions that look at the same
+KEPT: Final = 1024
+
+__all__ = ["HOVER", "LARGE", "THUMBNAIL", "Gallery", "Look", "Pictures", "parse", "render"]
 
 
-@dataclass(frozen=True)
-class Look:
-    """How an image is drawn: what it shows, its colour map, the scale of relevance, its size."""
-
-    mode: str = "overlay"
-    cmap: str = "bwr"
-    limit: float | None = None
-    size: int = THUMBNAIL
-
-
-def render(project: Project, position: int, look: Look) -> bytes:
-    """Draw one sample as PNG.
+def render(project: Project | Explanations, position: int, look: Look) -> tuple[bytes, str]:
+    """Draw one sample.
 
     Parameters
     ----------
-    project : Project
+    project : Project or Explanations
     position : int
         Of the sample in the Dataset.
     look : Look
 
     Returns
     -------
-    bytes
-        PNG in the size of the data, or reduced to `look.size` where the data is larger than twice
-        that; the browser enlarges it.
+    (bytes, str)
+        The image and its content type, PNG or SVG.
     """
-    picture = project.pictures([position])[0]
-    relevance = picture[schema.RELEVANCE]
-    scale = {} if look.limit is None else {"vmax": look.limit}
-    if look.mode == "heatmap" or not project.has_input:
-        image = heatmap(relevance, look.cmap, **scale)  # type: ignore[arg-type]
-    elif look.mode == "input":
-        low, high = project.input_range
-        image = to_image(picture[schema.INPUT], vmin=low, vmax=high)
-    else:
-        image = overlay(
-            picture[schema.INPUT],
-            relevance,
-            look.cmap,
-            input_range=project.input_range,
-            **scale,  # type: ignore[arg-type]
-        )
-    return _png(image, look.size)
+    picture = project.pictures([position], look.variable, look.target)[0]
+    known = picture.input is not None and look.mode != "heatmap"
+    is_first = not look.variable.startswith(schema.RELEVANCE_OF)
+    limits = project.input_range if known and is_first else _own_range(picture.input)
+    return encode(draw(picture, look, limits), look.size)
 
 
-@dataclass
-class Pictures:
-    """Addresses of images: HTTP while a route is served, else data URIs.
+def _own_range(values: Any) -> tuple[float, float]:
+    if values is None or values.dtype.kind not in "biuf":
+        return 0.0, 1.0
+    return float(values.min()), float(values.max())
 
-    Attributes
+
+class Gallery:
+    """The images of all Datasets that were opened, by addresses that cannot be guessed.
+
+    Parameters
     ----------
-    project : Project
     served : bool
-        Whether `patterns` are among the routes of the server.
-    key : str
+        Whether `patterns` are among the routes of the server; else addresses are data URIs.
+    key : str, optional
         Part of every address, fresh for every process, so that a browser never shows the image of
         an earlier run, and long, so that nobody can guess it: the route asks for no password.
     """
 
-    project: Project
-    served: bool = False
-    key: str = field(default_factory=lambda: secrets.token_hex(16))
+    def __init__(self, served: bool = False, key: str | None = None) -> None:
+        self.served, self.key = served, secrets.token_hex(16) if key is None else key
+        self._shown: dict[str, Explanations] = {}
+        self._numbers: dict[int, str] = {}
+        self._pool = ThreadPoolExecutor(DRAWERS, "fxrelay-images")
+        self.draw = lru_cache(maxsize=KEPT)(self._draw)
 
-    def address(self, position: int, look: Look) -> str:
-        """Return what goes into the `src` of an image."""
-        if not self.served:
-            data = base64.b64encode(render(self.project, position, look)).decode()
-            return f"data:image/png;base64,{data}"
-        query = {"mode": look.mode, "cmap": look.cmap, "size": str(look.size)}
-        if look.limit is not None:
-            query["limit"] = f"{look.limit:.6g}"
-        return f"{ROUTE}/{self.key}/{int(position)}.png?{urlencode(query)}"
+    def of(self, project: Project) -> "Pictures":
+        """Return the addresses of a project's images."""
+        source = project.explanations
+        number = self._numbers.setdefault(id(source), str(len(self._numbers)))
+        self._shown[number] = source
+        return Pictures(project, self, number)
 
     def patterns(self) -> list[tuple[Any, ...]]:
         """Return the routes for the server's `extra_patterns`."""
-        return [(rf"/{ROUTE}/([^/]*)/(.*)\.png", ImageHandler, {"pictures": self})]
+        return [(rf"/{ROUTE}/([^/]*)/([^/]*)/(.*)", ImageHandler, {"gallery": self})]
+
+    def size(self, number: str) -> int:
+        """Return how many samples a Dataset of the gallery has, 0 for an unknown one."""
+        return len(self._shown[number].index) if number in self._shown else 0
+
+    async def drawn(self, number: str, position: int, look: Look) -> tuple[bytes, str]:
+        """Draw in a thread of its own."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self.draw, number, position, look)
+
+    def _draw(self, number: str, position: int, look: Look) -> tuple[bytes, str]:
+        return render(self._shown[number], position, look)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Addresses of the images of one project."""
+
+    project: Project
+    gallery: Gallery = field(default_factory=Gallery)
+    number: str = "0"
+
+    def address(self, position: int, look: Look) -> str:
+        """Return what goes into the `src` of an image."""
+        if not self.gallery.served:
+            body, kind = render(self.project, position, look)
+            return f"data:{kind};base64,{base64.b64encode(body).decode()}"
+        query = {name: format_(getattr(look, name)) for name, (_, _, format_) in FIELDS.items()
+                 if getattr(look, name) != getattr(DEFAULT, name)}  # fmt: skip
+        base = f"{ROUTE}/{self.gallery.key}/{self.number}/{int(position)}"
+        return f"{base}?{urlencode(query)}" if query else base
 
 
 class ImageHandler(RequestHandler):
     """Serves `render`, with an ETag; wrong addresses get a message and never a file."""
 
-    def initialize(self, pictures: Pictures) -> None:
+    def initialize(self, gallery: Gallery) -> None:
         """Take what is served."""
-        self.pictures = pictures
+        self.gallery = gallery
 
-    def get(self, key: str, position: str) -> None:
-        """Answer 200 with PNG, 304, 400 for malformed and 404 for unknown addresses."""
-        count = len(self.pictures.project.index)
-        if key != self.pictures.key:
+    async def get(self, key: str, number: str, position: str) -> None:
+        """Answer 200 with an image, 304, 400 for malformed and 404 for unknown addresses."""
+        count = self.gallery.size(number)
+        if not secrets.compare_digest(key.encode(), self.gallery.key.encode()) or not count:
             return self._fail(404, "image: this address is of another run. Reload the page.")
         if not re.fullmatch("[0-9]{1,18}", position) or int(position) >= count:
             return self._fail(404, f"image: needs a position in 0..{count - 1}. Reload the page.")
@@ -121,30 +140,69 @@ class ImageHandler(RequestHandler):
             look = parse({name: self.get_query_argument(name) for name in self.request.arguments})
         except ValueError as error:
             return self._fail(400, str(error))
-        return self._answer(int(position), look)
+        return await self._answer(number, int(position), look)
 
-    def _answer(self, position: int, look: Look) -> None:
-        text = f"{self.pictures.key} {position} {look}"
+    async def _answer(self, number: str, position: int, look: Look) -> None:
+        text = f"{self.gallery.key} {number} {position} {look}"
         self.set_header("Etag", f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"')
         self.set_header("Cache-Control", "private, max-age=86400, immutable")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
         if self.check_etag_header():
             self.set_status(304)
             return
         try:
-            body = render(self.pictures.project, position, look)
-        except (ValueError, OSError, RuntimeError) as error:
+            body, kind = await self.gallery.drawn(number, position, look)
+        except Exception as error:  # whatever the data did, the browser gets a line
+            if not isinstance(error, (ValueError, OSError)):
+                LOG.exception("image: could not be drawn")
             self.clear_header("Etag")
             self.clear_header("Cache-Control")
-            self._fail(500, f"image: could not be drawn: {error}")
+            self._fail(503, f"image: could not be drawn: {error}")
             return
-        self.set_header("Content-Type", "image/png")
-        self.finish(body)
+        self.set_header("Content-Type", kind)
+        await self.finish(body)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Answer what tornado refuses, with a line and never a stack trace."""
+        self._fail(status_code, f"image: {self._reason}. Mend the address.")
 
     def _fail(self, status: int, message: str) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(message)
+
+
+DEFAULT: Final = Look()
+
+
+def _number(low: float, high: float) -> Any:
+    def check(text: str) -> bool:
+        try:
+            return low <= float(text) <= high
+        except ValueError:
+            return False
+
+    return check
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}"
+
+
+#: field of a look -> whether a text fits, what is needed, and how it is written
+FIELDS: Final[Mapping[str, tuple[Any, str, Any]]] = {
+    "mode": (lambda v: v in MODES, f"one of {', '.join(MODES)}", str),
+    "cmap": (lambda v: v in CMAPS, f"one of {', '.join(CMAPS)}", str),
+    "size": (lambda v: v in map(str, SIZES), f"one of {', '.join(map(str, SIZES))}", str),
+    "limit": (_number(1e-100, 1e100), "a positive number", _short),
+    "variable": (lambda v: v.startswith(schema.RELEVANCE) and len(v) <= 256,
+                 "a variable of relevance", str),
+    "target": (lambda v: re.fullmatch("[0-9]{1,9}", v), "a number of a target", str),
+    "blend": (_number(0, 1), "a number in 0..1", _short),
+    "percentile": (_number(1, 100), "a number in 1..100", _short),
+}  # fmt: skip
+_TYPES: Final = {"limit": float, "blend": float, "percentile": float, "size": int, "target": int}
 
 
 def parse(query: Mapping[str, str]) -> Look:
@@ -155,41 +213,12 @@ def parse(query: Mapping[str, str]) -> Look:
     ValueError
         Names every field that is unknown or out of range.
     """
-    checks = {
-        "mode": (lambda v: v in MODES, f"one of {', '.join(MODES)}"),
-        "cmap": (lambda v: v in CMAPS, f"one of {', '.join(CMAPS)}"),
-        "size": (lambda v: v in map(str, SIZES), f"one of {', '.join(map(str, SIZES))}"),
-        "limit": (_is_limit, "a positive number"),
-    }
-    known = ", ".join(checks)
     faults = [
         f"{name} needs {text}; got {query[name][:40]!r}"
-        for name, (check, text) in checks.items()
+        for name, (check, text, _) in FIELDS.items()
         if name in query and not check(query[name])
     ]
-    faults += [f"{name[:40]!r} is none of {known}" for name in query if name not in checks]
+    faults += [f"{n[:40]!r} is none of {', '.join(FIELDS)}" for n in query if n not in FIELDS]
     if faults:
         raise ValueError(f"image: {'; '.join(faults)}. Mend the address.")
-    limit = query.get("limit")
-    return Look(
-        mode=query.get("mode", Look.mode),
-        cmap=query.get("cmap", Look.cmap),
-        limit=None if limit is None else float(limit),
-        size=int(query.get("size", THUMBNAIL)),
-    )
-
-
-def _is_limit(text: str) -> bool:
-    try:
-        return 1e-100 < float(text) < 1e100
-    except ValueError:
-        return False
-
-
-def _png(image: np.ndarray, size: int) -> bytes:
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    if max(picture.size) > 2 * size:
-        picture.thumbnail((2 * size, 2 * size), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    picture.save(out, format="PNG")
-    return out.getvalue()
+    return Look(**{name: _TYPES.get(name, str)(text) for name, text in query.items()})

@@ -1,7 +1,8 @@
 """A selection is sample positions plus the recipe that made it; links and files carry the recipe.
 
 A recipe is a tuple of steps, applied in order. Each step takes a set of samples by its kind (a box,
-a lasso, clusters, samples) and joins it to what is selected so far by its operation.
+a lasso, clusters, values of a variable, ...) and joins it to what is selected so far by its
+operation.
 """
 
 import json
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import param
 
-from fxrelay_viz.data import Category
+from fxrelay_viz.category import Category, pick
 from fxrelay_viz.geometry import in_box, in_polygon, simplify
+from fxrelay_viz.searching import search
 
 VERSION: Final = 1
 #: no corner lies farther out, so that products of coordinates stay finite
@@ -26,7 +29,12 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "add": lambda old, new: old | new,
     "subtract": lambda old, new: old & ~new,
     "intersect": lambda old, new: old & new,
+    "toggle": lambda old, new: old ^ new,
 }
+#: the operations that gestures choose from; "toggle" with everything inverts
+GESTURES: Final = ("replace", "add", "subtract", "intersect")
+#: so many steps back are remembered
+HISTORY: Final = 200
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,11 @@ class Step:
     kind : str
         A name in `KINDS`.
     frame : tuple
-        Where the value lives: (embedding, x, y) of a geometry, (clustering, k) of clusters.
+        Where the value lives: (embedding, x, y) of a geometry, (clustering, k) of clusters,
+        (variable,) of values and ranges, (embedding,) of neighbours.
     value : tuple
-        Corners (x, y) of a box or lasso, cluster ids, or sample ids.
+        Corners (x, y) of a box or lasso, cluster ids, sample ids, values, (low, high) of a range,
+        (id, number) of neighbours, or the text that finds.
     """
 
     operation: str
@@ -52,7 +62,7 @@ class Step:
 
     def mask(self, category: Category) -> np.ndarray:
         """Return the set of this step alone, a bool array of shape (samples of the category,)."""
-        return KINDS[self.kind](category, self.frame, self.value)
+        return KINDS[self.kind].mask(category, self.frame, self.value)
 
 
 Recipe = tuple[Step, ...]
@@ -71,21 +81,105 @@ def _clusters(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]
 
 
 def _samples(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]) -> np.ndarray:
-    wanted = set(value)
-    return np.fromiter((i in wanted for i in category.ids.tolist()), dtype=bool)
+    mask = np.zeros(len(category.ids), dtype=bool)
+    found = category.places.get_indexer(pd.Index(list(value))) if value else np.zeros(0, dtype=int)
+    mask[found[found >= 0]] = True
+    return mask
+
+
+def _values(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]) -> np.ndarray:
+    values = category.column(frame[0])
+    wanted = value if values.dtype.kind in "iufb" else tuple(map(str, value))
+    return np.isin(values if values.dtype.kind in "iufb" else values.astype(str), wanted)
+
+
+def _range(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]) -> np.ndarray:
+    values = category.column(frame[0])
+    if values.dtype.kind not in "iufb":
+        raise ValueError(
+            f"selection: needs a variable of numbers for a range; got {frame[0]!r}. "
+            "Choose its values instead."
+        )
+    out: np.ndarray = (values >= value[0]) & (values <= value[1])
+    return out
+
+
+def _neighbours(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]) -> np.ndarray:
+    points = pick(category.embeddings, frame[0], f"category {category.name}", "embedding")
+    mask = _samples(category, (), value[:1])
+    if mask.any():
+        distance = np.linalg.norm(points - points[mask.argmax()], axis=1)
+        count = min(int(value[1]) + 1, len(points))
+        mask[np.argpartition(distance, count - 1)[:count]] = True
+    return mask
+
+
+def _found(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]) -> np.ndarray:
+    return search(category, str(value[0]))
 
 
 def _everything(category: Category, frame: tuple[Any, ...], value: tuple[Any, ...]) -> np.ndarray:
     return np.ones(len(category.ids), dtype=bool)
 
 
-KINDS: Final[Mapping[str, Callable[[Category, tuple[Any, ...], tuple[Any, ...]], np.ndarray]]] = {
-    "box": _box,
-    "lasso": _lasso,
-    "clusters": _clusters,
-    "samples": _samples,
-    "everything": _everything,
-}
+Mask = Callable[[Category, tuple[Any, ...], tuple[Any, ...]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to name samples: how it is read, and what its frame and value have to be.
+
+    Attributes
+    ----------
+    mask : callable
+        (category, frame, value) to a bool array of shape (n,).
+    frame, value : callable
+        Whether a list that was read from JSON will do.
+    """
+
+    mask: Mask
+    frame: Callable[[list[Any]], bool]
+    value: Callable[[list[Any]], bool]
+
+
+def _nothing(part: list[Any]) -> bool:
+    return not part
+
+
+def _scalars(part: list[Any]) -> bool:
+    return all(isinstance(v, (str, int, float)) for v in part)
+
+
+def _name(part: list[Any]) -> bool:
+    return len(part) == 1 and isinstance(part[0], str)
+
+
+def _numbers(part: list[Any]) -> bool:
+    return all(isinstance(v, (int, float)) and abs(v) < FAR for v in part)
+
+
+def _axes(part: list[Any]) -> bool:
+    return _name(part[:1]) and len(part) == 3 and all(type(axis) is int for axis in part[1:])
+
+
+def _corners(part: list[Any]) -> bool:
+    return all(isinstance(c, list) and len(c) == 2 and _numbers(c) for c in part)
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "box": Kind(_box, _axes, lambda part: len(part) == 2 and _corners(part)),
+    "lasso": Kind(_lasso, _axes, _corners),
+    "clusters": Kind(_clusters, lambda part: len(part) == 2 and _scalars(part), _scalars),
+    "samples": Kind(_samples, _nothing, _scalars),
+    "values": Kind(_values, _name, _scalars),
+    "range": Kind(_range, _name, lambda part: len(part) == 2 and _numbers(part)),
+    "neighbours": Kind(
+        _neighbours, _name,
+        lambda part: len(part) == 2 and _scalars(part) and type(part[1]) is int and part[1] > 0,
+    ),
+    "found": Kind(_found, _nothing, _name),
+    "everything": Kind(_everything, _nothing, _nothing),
+}  # fmt: skip
 
 
 def apply(recipe: Recipe, category: Category) -> np.ndarray:
@@ -150,11 +244,12 @@ class Selection(param.Parameterized):
 
     recipe = param.Parameter(default=(), doc="Steps that make the selection.")
     mode = param.Selector(
-        default="replace", objects=list(OPERATIONS), doc="How the next gesture joins."
+        default="replace", objects=list(GESTURES), doc="How the next gesture joins."
     )
 
     def __init__(self, **params: Any) -> None:
         self._past: list[Recipe] = []
+        self._next: list[Recipe] = []
         super().__init__(**params)
 
     @property
@@ -162,25 +257,45 @@ class Selection(param.Parameterized):
         """Whether there is a step back."""
         return bool(self._past)
 
+    @property
+    def redoable(self) -> bool:
+        """Whether a step was taken back and nothing else done since."""
+        return bool(self._next)
+
     def push(self, step: Step) -> None:
         """Join a step; a replacing step makes what was before it forgettable, except to `undo`."""
-        self._past.append(self.recipe)
-        self.recipe = (step,) if step.operation == "replace" else (*self.recipe, step)
+        self._go((step,) if step.operation == "replace" else (*self.recipe, step))
+
+    def invert(self) -> None:
+        """Select what is not selected."""
+        self.push(Step("toggle", "everything"))
 
     def clear(self) -> None:
         """Select nothing; can be undone."""
         if self.recipe:
-            self._past.append(self.recipe)
-            self.recipe = ()
+            self._go(())
 
     def undo(self) -> None:
         """Take the last step back."""
         if self._past:
+            self._next.append(self.recipe)
             self.recipe = self._past.pop()
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        if self._next:
+            self._past.append(self.recipe)
+            self.recipe = self._next.pop()
 
     def reset(self, recipe: Recipe = ()) -> None:
         """Start afresh, without a past: another category was opened, or a link."""
         self._past.clear()
+        self._next.clear()
+        self.recipe = recipe
+
+    def _go(self, recipe: Recipe) -> None:
+        self._past = [*self._past[1 - HISTORY :], self.recipe]
+        self._next.clear()
         self.recipe = recipe
 
 
@@ -196,26 +311,7 @@ def _valid(row: tuple[Any, ...]) -> bool:
     if len(row) != 4 or not all(isinstance(part, list) for part in row[2:]):
         return False
     operation, kind, frame, value = row
-    if not all(isinstance(name, str) for name in (operation, kind)):
+    if not (isinstance(operation, str) and isinstance(kind, str)):
         return False
-    if operation not in OPERATIONS or kind not in KINDS:
-        return False
-    if kind in ("box", "lasso"):
-        return _frame(frame) and _corners(value) and (kind == "lasso" or len(value) == 2)
-    scalars = all(isinstance(v, (str, int, float)) for v in (*frame, *value))
-    return scalars and len(frame) == (2 if kind == "clusters" else 0)
-
-
-def _frame(frame: list[Any]) -> bool:
-    if len(frame) != 3 or not isinstance(frame[0], str):
-        return False
-    return all(isinstance(axis, int) for axis in frame[1:])
-
-
-def _corners(value: list[Any]) -> bool:
-    return all(
-        isinstance(corner, list)
-        and len(corner) == 2
-        and all(isinstance(v, (int, float)) and abs(v) < FAR for v in corner)
-        for corner in value
-    )
+    known = operation in OPERATIONS and kind in KINDS
+    return known and KINDS[kind].frame(frame) and KINDS[kind].value(value)

@@ -8,21 +8,27 @@ import panel as pn
 import xarray as xr
 
 from fxrelay_viz.app import Viewer
-from fxrelay_viz.data import Project
-from fxrelay_viz.images import Pictures
+from fxrelay_viz.images import Gallery
+from fxrelay_viz.project import Project
+from fxrelay_viz.workspace import Workspace
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 PAGE: Final = "html, body { margin: 0; height: 100%; background: #f4f5f8; }"
+#: no message from a browser is larger, so that nobody fills the memory with an upload
+MOST_UPLOAD: Final = 8 * 2**20
+#: a session is given back so long after its page was closed, in milliseconds
+UNUSED: Final = 5_000
 
 
 def serve(
-    ds: xr.Dataset,
-    tree: xr.DataTree,
+    ds: xr.Dataset | Workspace,
+    tree: xr.DataTree | None = None,
     *,
     port: int = 5006,
     address: str = "localhost",
     show: bool = False,
     title: str = "fxrelay",
+    password: str | None = None,
     **keywords: Any,
 ) -> Any:
     """Serve the viewer over HTTP until it is stopped.
@@ -30,7 +36,7 @@ def serve(
     Parameters
     ----------
     ds, tree : Dataset, DataTree
-        As for `view`.
+        As for `view`; or a Workspace alone, from `fxrelay_viz.opening.open_workspace`.
     port : int, 0..65535
         0 takes a free one.
     address : str
@@ -39,9 +45,13 @@ def serve(
         Open a browser.
     title : str
         Of the browser's tab.
+    password : str, optional
+        Asked for with any user name, before the page is shown. Without it a warning is given where
+        `address` is beyond this machine.
     **keywords
-        For `panel.serve`, such as ``threaded=True`` (returns at once), ``start=False`` or
-        ``basic_auth``.
+        For `panel.serve`, such as ``threaded=True`` (returns at once) or ``start=False``.
+        ``websocket_origin`` names the hosts whose pages may connect; by default `address` and this
+        machine.
 
     Returns
     -------
@@ -50,31 +60,54 @@ def serve(
     Raises
     ------
     ValueError
-        If the Dataset and the DataTree do not fit together, or for an IPv6 address.
+        If the Dataset and the DataTree do not fit together, for an IPv6 address, or an empty
+        password.
     OSError
         If the port is taken.
     """
-    pictures = Pictures(Project(ds, tree), served=True)
+    workspace = (
+        ds if isinstance(ds, Workspace) else Workspace.of(Project(ds, tree or xr.DataTree()))
+    )
+    workspace.get()
+    gallery = Gallery(served=True)
     port = free_port(address, port)
-    if address not in LOOPBACK and "basic_auth" not in keywords:
-        warnings.warn(
-            f"serve: {address}:{port} can be opened by other machines without a password. "
-            "Use address='localhost', or pass basic_auth=...",
-            stacklevel=2,
-        )
+    keywords = _guarded(address, port, password) | keywords
     if PAGE not in pn.config.raw_css:
         pn.config.raw_css.append(PAGE)
-    hosts = dict.fromkeys((address, *LOOPBACK))
-    keywords.setdefault("websocket_origin", [f"{host}:{port}" for host in hosts])
     return pn.serve(
-        {"/": lambda: Viewer(pictures.project, pictures)},
+        {"/": lambda: Viewer(workspace, gallery)},
         port=port,
         address=address,
         show=show,
         title=title,
-        extra_patterns=pictures.patterns(),
+        extra_patterns=gallery.patterns(),
         **keywords,
     )
+
+
+def _guarded(address: str, port: int, password: str | None) -> dict[str, Any]:
+    """Return what `panel.serve` needs to keep strangers out, and warn where nothing does."""
+    if password is not None and not password.strip():
+        raise ValueError("serve: needs a password that is not empty; got ''. Choose one.")
+    if address not in LOOPBACK and password is None:
+        warnings.warn(
+            f"serve: {address}:{port} can be opened by other machines without a password. "
+            "Use address='localhost', or pass password=...",
+            stacklevel=3,
+        )
+    hosts = dict.fromkeys((address, *LOOPBACK))
+    out: dict[str, Any] = {
+        "websocket_origin": [f"{host}:{port}" for host in hosts],
+        "websocket_max_message_size": MOST_UPLOAD,
+        "max_body_size": MOST_UPLOAD,
+        "unused_session_lifetime": UNUSED,
+        "check_unused_sessions": UNUSED // 2,
+    }
+    if password is not None:
+        from secrets import token_urlsafe
+
+        out |= {"basic_auth": password, "cookie_secret": token_urlsafe(32)}
+    return out
 
 
 def free_port(address: str, port: int) -> int:

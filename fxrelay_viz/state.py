@@ -1,61 +1,106 @@
-"""What the viewer is showing, as one small object, and its form in a link.
+"""What the viewer is showing, as one small object; its form in a link is made by `links`."""
 
-The state and the recipe of the selection together are all that a link or an exported file needs.
-"""
-
-import base64
-import binascii
-import json
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import param
 
+from fxrelay import schema
 from fxrelay.heatmap import CMAPS
-from fxrelay_viz import selection
-from fxrelay_viz.data import Category, Project
+from fxrelay_viz.category import Category
+from fxrelay_viz.project import MARGIN, Project
+from fxrelay_viz.renderers.look import BLEND, MODES
+from fxrelay_viz.workspace import Workspace
 
-VERSION: Final = 1
 CLUSTER: Final = "cluster"
 PAGE_SIZE: Final = 24
-#: no link or file needs more than this; a longer one is refused before it is read
-MOST_BYTES: Final = 65536
 
-MODES: Final[Mapping[str, str]] = {
-    "input": "Input",
-    "heatmap": "Heatmap",
-    "overlay": "Overlay",
+SCALES: Final[Mapping[str, str]] = {
+    "image": "Each image",
+    "page": "This page",
+    "category": "This class",
+}
+SAMPLINGS: Final[Mapping[str, str]] = {
+    "auto": "Auto",
+    "smooth": "Smooth",
+    "pixelated": "Pixelated",
 }
 ORDERS: Final[Mapping[str, str]] = {
     "index": "By index",
     "centroid": "Nearest centre",
     "extreme": "Farthest out",
     "random": "Random",
+    "confidence": "Least confident",
+    "value": "By colour value",
+}
+TABS: Final[Mapping[str, str]] = {
+    "sample": "Sample",
+    "clusters": "Clusters",
+    "compare": "Compare",
+    "notes": "Notes",
 }
 
 
 class ViewState(param.Parameterized):
     """Everything a person can choose, but for the selection."""
 
+    project = param.String(default="", doc="Name of the project; empty takes the first.")
+    method = param.String(default="", doc="Name of the attribution; empty takes the first.")
+    analysis = param.String(default="", doc="Name of the analysis; empty takes the first.")
     category = param.String(default="", doc="Open category; empty shows the ranking.")
     embedding = param.String(default="", doc="Name of the embedding.")
     x = param.Integer(default=0, bounds=(0, None), doc="Component on the horizontal axis.")
     y = param.Integer(default=1, bounds=(0, None), doc="Component on the vertical axis.")
+    second = param.String(default="", doc="Embedding drawn beside the first; empty draws none.")
     clustering = param.String(default="", doc="Name of the clustering.")
     k = param.Parameter(default="", doc="Number of clusters, or '' where there is no sweep.")
     colour_by = param.String(default=CLUSTER, doc="'cluster' or a variable with sample dimension.")
+    variable = param.String(default=schema.RELEVANCE, doc="Variable of relevance that is drawn.")
+    target = param.Integer(default=0, bounds=(0, 10**6), doc="Explained target that is drawn.")
+    against = param.String(default="", doc="Attribution to compare with; empty compares none.")
     mode = param.Selector(default="overlay", objects=list(MODES), doc="What the images show.")
     cmap = param.Selector(default="bwr", objects=list(CMAPS), doc="Colour map of relevance.")
-    shared = param.Boolean(default=False, doc="One colour scale for the page.")
+    blend = param.Number(default=BLEND, bounds=(0, 1), doc="Opacity of the heatmap in overlays.")
+    scale = param.Selector(
+        default="image", objects=list(SCALES), doc="What shares the ends of the colour map."
+    )
+    percentile = param.Number(
+        default=100.0, bounds=(50, 100), doc="Percentile of magnitudes at the end of the map."
+    )
+    sampling = param.Selector(
+        default="auto", objects=list(SAMPLINGS), doc="How small images are enlarged."
+    )
     order = param.Selector(default="index", objects=list(ORDERS), doc="Order of the grid.")
-    seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random order.")
+    seed = param.Integer(default=0, bounds=(0, 2**32 - 1), doc="Seed of the random order.")
     page = param.Integer(default=0, bounds=(0, None), doc="Page of the grid, from 0.")
+    page_size = param.Integer(default=PAGE_SIZE, bounds=(1, 96), doc="Images on a page.")
+    sample = param.Parameter(default=None, doc="Id of the sample shown in large, or None.")
+    tab = param.Selector(default="sample", objects=list(TABS), doc="What stands below the grid.")
+    histograms = param.List(
+        default=[], item_type=str, bounds=(0, 4), doc="Variables whose histograms are drawn."
+    )
+    compared = param.List(
+        default=[], item_type=int, bounds=(0, 2), doc="Ids of the clusters side by side."
+    )
 
     def frame(self) -> tuple[str, int, int]:
         """Return where a geometry is drawn: embedding and axes."""
         return self.embedding, self.x, self.y
+
+    def find(self, workspace: Workspace) -> tuple[Project, list[str]]:
+        """Return the chosen project, and a message for every name that it replaced."""
+        messages: list[str] = []
+        chosen: dict[str, str] = {}
+        for name, words in (("project", "project"), ("method", "attribution"),
+                            ("analysis", "analysis")):  # fmt: skip
+            known = getattr(workspace, f"{name}_names")(chosen.get("project", ""))
+            value = getattr(self, name)
+            if value and value not in known:
+                messages.append(f"There is no {words} {value!r}.")
+            chosen[name] = value if value in known else ""
+        self.param.update(**chosen)
+        return workspace.get(**chosen), messages
 
     def settle(self, project: Project) -> list[str]:
         """Replace what the open category does not have by its defaults.
@@ -65,9 +110,8 @@ class ViewState(param.Parameterized):
         list of str
             A message for every value that was replaced and had been chosen.
         """
-        names = [rank.name for rank in project.ranking]
         messages = []
-        if self.category and self.category not in names:
+        if self.category and self.category not in project.names:
             messages.append(f"There is no category {self.category!r}.")
             self.category = ""
         if not self.category:
@@ -90,14 +134,20 @@ def _fitting(state: ViewState, category: Category, project: Project) -> dict[str
     points = category.embeddings[out.get("embedding", state.embedding)]
     if max(state.x, state.y) >= points.shape[1]:
         out |= {"x": 0, "y": 1}
+    if state.second and state.second not in category.embeddings:
+        out["second"] = ""
     if state.clustering not in category.clusterings:
         out["clustering"] = _prefer(list(category.clusterings), "kmeans")
     sweep = category.clusterings.get(out.get("clustering", state.clustering), {"": None})
     if state.k not in sweep:
         chosen = project.rank(category.name).n_clusters
         out["k"] = chosen if chosen in sweep else next(iter(sweep))
-    if state.colour_by not in colourings(category, project):
+    if state.colour_by not in colourings(category):
         out["colour_by"] = CLUSTER
+    if state.variable not in project.explanations.shown:
+        out["variable"] = schema.RELEVANCE
+    if state.target >= len(project.explanations.targets):
+        out["target"] = 0
     return out
 
 
@@ -105,81 +155,42 @@ def _prefer(names: Sequence[str], name: str) -> str:
     return name if name in names else next(iter(names), "")
 
 
-def colourings(category: Category, project: Project) -> list[str]:
+def colourings(category: Category, project: Project | None = None) -> list[str]:
     """Return what the points can be coloured by."""
-    return [CLUSTER, *project.variables, *category.scores]
+    return list(dict.fromkeys([CLUSTER, *category.columns, *category.scores]))
+
+
+def _by_distance(state: ViewState, category: Category, chosen: np.ndarray) -> np.ndarray:
+    points = category.embeddings[state.embedding][chosen]
+    out: np.ndarray = np.linalg.norm(points - points.mean(axis=0), axis=1)
+    return out
+
+
+def _by_column(name: str, category: Category, chosen: np.ndarray) -> np.ndarray:
+    if name not in (*category.columns, *category.scores):
+        return np.arange(len(chosen))
+    values = category.column(name)[chosen]
+    if values.dtype.kind in "iufb":
+        return values
+    codes: np.ndarray = np.unique(values.astype(str), return_inverse=True)[1]
+    return codes
+
+
+#: order -> what the chosen samples are sorted by, the smallest first
+KEYS: Final[Mapping[str, Callable[[ViewState, Category, np.ndarray], np.ndarray]]] = {
+    "centroid": _by_distance,
+    "extreme": lambda state, category, chosen: -_by_distance(state, category, chosen),
+    "random": lambda state, category, chosen: np.random.default_rng(state.seed).permutation(
+        len(chosen)
+    ),
+    "confidence": lambda state, category, chosen: _by_column(MARGIN, category, chosen),
+    "value": lambda state, category, chosen: _by_column(state.colour_by, category, chosen),
+}
 
 
 def ordered(state: ViewState, category: Category, mask: np.ndarray) -> np.ndarray:
     """Return the selected samples, as positions in the category, in the order of the grid."""
     chosen = np.flatnonzero(mask)
-    if state.order == "random":
-        return np.random.default_rng(state.seed).permutation(chosen)
-    if state.order == "index" or not len(chosen):
+    if state.order not in KEYS or not len(chosen):
         return chosen
-    points = category.embeddings[state.embedding][chosen]
-    distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
-    sign = 1 if state.order == "centroid" else -1
-    return chosen[np.argsort(sign * distance, kind="stable")]
-
-
-def encode(state: ViewState, recipe: selection.Recipe) -> str:
-    """Write state and recipe as the short text of a link."""
-    chosen = {k: v for k, v in state.param.values().items() if k != "name"}
-    default = ViewState.param
-    small = {k: v for k, v in chosen.items() if v != default[k].default}
-    text = json.dumps({"version": VERSION, "state": small, "selection": selection.to_json(recipe)})
-    packed = base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode().rstrip("=")
-    return f"v{VERSION}-{packed}" if small or recipe else ""
-
-
-def decode(link: str) -> tuple[dict[str, Any], selection.Recipe]:
-    """Read what `encode` wrote.
-
-    Returns
-    -------
-    values : dict
-        Parameters of `ViewState`; unknown ones are left out.
-    recipe : tuple of Step
-
-    Raises
-    ------
-    ValueError
-        If the text is damaged, too long or of another version.
-    """
-    if not link:
-        return {}, ()
-    read = _unpack(link)
-    if not isinstance(read, dict) or read.get("version") != VERSION:
-        raise ValueError(
-            f"link: needs version {VERSION}; got {link[:40]!r}. "
-            "Open it with the fxrelay that made it."
-        )
-    values = read.get("state")
-    recipe = selection.from_json(str(read.get("selection")))
-    known = {k: v for k, v in (values if isinstance(values, dict) else {}).items() if k in _NAMES}
-    try:
-        ViewState(**known)
-        if not isinstance(known.get("k", ""), (int, str)):
-            raise ValueError(f"k={known['k']!r}, neither a number of clusters nor ''")
-    except ValueError as error:
-        raise ValueError(f"link: needs values in range; got {error}. Copy it again.") from None
-    return known, recipe
-
-
-_NAMES: Final = frozenset(name for name in ViewState.param if name != "name")
-
-
-def _unpack(link: str) -> Any:
-    prefix, _, packed = link.partition("-")
-    try:
-        raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
-        text = zlib.decompressobj().decompress(raw, MOST_BYTES)
-        if prefix.startswith("v") and len(text) < MOST_BYTES:
-            return json.loads(text)
-    except (ValueError, binascii.Error, zlib.error, RecursionError):
-        pass
-    raise ValueError(
-        f"link: needs the whole text after 'view='; got {link[:40]!r} ({len(link)} characters), "
-        "which is damaged or cut off. Copy it again."
-    )
+    return chosen[np.argsort(KEYS[state.order](state, category, chosen), kind="stable")]

@@ -1,9 +1,10 @@
+from typing import Any
+
 import pytest
 import xarray as xr
 
 from fxrelay_viz import samples
-from fxrelay_viz.app import Viewer
-from fxrelay_viz.data import Project
+from fxrelay_viz.project import Project
 
 
 @pytest.fixture(scope="session")
@@ -17,5 +18,7 @@ def project(data) -> Project:
 
 
 @pytest.fixture
-def viewer(project: Project) -> Viewer:
+def viewer(project: Project) -> Any:
+    from fxrelay_viz.app import Viewer  # most tests need no page
+
     return Viewer(project)

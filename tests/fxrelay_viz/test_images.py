@@ -11,7 +11,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from fxrelay.heatmap import heatmap, overlay, to_image
-from fxrelay_viz.images import LARGE, Look, Pictures, parse, render
+from fxrelay_viz.images import LARGE, Gallery, Look, Pictures, parse, render
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -27,18 +27,20 @@ def test_render_draws_with_the_one_module_for_colour(project, data):
         "overlay": overlay(image, relevance, "coldnhot"),
     }
     for mode, picture in expected.items():
-        assert (pixels(render(project, 7, Look(mode, "coldnhot"))) == picture).all()
-    fixed = render(project, 7, Look("heatmap", "coldnhot", 0.5))
+        assert (pixels(render(project, 7, Look(mode, "coldnhot"))[0]) == picture).all()
+    fixed, kind = render(project, 7, Look("heatmap", "coldnhot", 0.5))
+    assert kind == "image/png"
     assert (pixels(fixed) == heatmap(relevance, "coldnhot", vmax=0.5)).all()
 
 
 def test_address_is_a_data_uri_without_a_route_and_short_with_one(project):
     assert Pictures(project).address(3, Look()).startswith("data:image/png;base64,")
-    served = Pictures(project, served=True, key="abc")
+    served = Gallery(served=True, key="abc").of(project)
     look = Look("heatmap", "hot", 0.25, LARGE)
     assert served.address(3, look) == (
-        "fxrelay-images/abc/3.png?mode=heatmap&cmap=hot&size=320&limit=0.25"
+        "fxrelay-images/abc/0/3?mode=heatmap&cmap=hot&size=320&limit=0.25"
     )
+    assert served.address(3, Look()) == "fxrelay-images/abc/0/3"
 
 
 def test_parse_reads_what_address_writes_and_names_every_fault():
@@ -53,14 +55,15 @@ def test_parse_reads_what_address_writes_and_names_every_fault():
 
 @pytest.fixture(scope="module")
 def server(project):
-    pictures = Pictures(project, served=True, key="key")
+    gallery = Gallery(served=True, key="key")
+    gallery.of(project)
     sockets = bind_sockets(0, "127.0.0.1")
     port = sockets[0].getsockname()[1]
     ready, loops = threading.Event(), []
 
     def run() -> None:
         loop = IOLoop()
-        http = HTTPServer(Application(pictures.patterns()))
+        http = HTTPServer(Application(gallery.patterns()))
         http.add_sockets(sockets)
         loops.append((loop, http))
         loop.add_callback(ready.set)
@@ -91,31 +94,31 @@ def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], byte
 
 
 def test_the_route_answers_once_and_then_says_not_modified(server):
-    path = "/fxrelay-images/key/5.png?mode=heatmap"
+    path = "/fxrelay-images/key/0/5?mode=heatmap"
     status, headers, body = get(server, path)
     assert (status, headers["Content-Type"]) == (200, "image/png")
     assert pixels(body).shape == (8, 8, 3)
     status, _, body = get(server, path, **{"If-None-Match": headers["Etag"]})
     assert (status, body) == (304, b"")
-    assert get(server, "/fxrelay-images/key/6.png?mode=heatmap")[1]["Etag"] != headers["Etag"]
+    assert get(server, "/fxrelay-images/key/0/6?mode=heatmap")[1]["Etag"] != headers["Etag"]
 
 
 @pytest.mark.parametrize(
     ("path", "expected", "message"),
     [
-        ("/fxrelay-images/key/99999.png", 404, "needs a position in 0..1796"),
-        ("/fxrelay-images/key/-1.png", 404, "needs a position"),
-        ("/fxrelay-images/key/" + "9" * 400 + ".png", 404, "needs a position"),
-        ("/fxrelay-images/key/%C2%B2.png", 404, "needs a position"),
-        ("/fxrelay-images/key/%D9%A3.png", 404, "needs a position"),
-        ("/fxrelay-images/old/1.png", 404, "Reload the page"),
-        ("/fxrelay-images/key/../../../etc/passwd.png", 404, "needs a position"),
-        ("/fxrelay-images/key/..%2f..%2fetc%2fpasswd.png", 404, "needs a position"),
-        ("/fxrelay-images/key/1.png?cmap=<script>", 400, "cmap needs one of"),
-        ("/fxrelay-images/key/1.png?size=100000", 400, "size needs one of 96, 320"),
-        ("/fxrelay-images/key/1.png?limit=-3", 400, "limit needs a positive number"),
-        ("/fxrelay-images/key/1.png?file=/etc/passwd", 400, "'file' is none of"),
-        ("/fxrelay-images/key/1.png?mode=%ff", 400, ""),
+        ("/fxrelay-images/key/0/99999", 404, "needs a position in 0..1796"),
+        ("/fxrelay-images/key/0/-1", 404, "needs a position"),
+        ("/fxrelay-images/key/0/" + "9" * 400 + "", 404, "needs a position"),
+        ("/fxrelay-images/key/0/%C2%B2", 404, "needs a position"),
+        ("/fxrelay-images/key/0/%D9%A3", 404, "needs a position"),
+        ("/fxrelay-images/old/0/1", 404, "Reload the page"),
+        ("/fxrelay-images/key/0/../../../etc/passwd", 404, "needs a position"),
+        ("/fxrelay-images/key/0/..%2f..%2fetc%2fpasswd", 404, "needs a position"),
+        ("/fxrelay-images/key/0/1?cmap=<script>", 400, "cmap needs one of"),
+        ("/fxrelay-images/key/0/1?size=100000", 400, "size needs one of 96, 160, 320"),
+        ("/fxrelay-images/key/0/1?limit=-3", 400, "limit needs a positive number"),
+        ("/fxrelay-images/key/0/1?file=/etc/passwd", 400, "'file' is none of"),
+        ("/fxrelay-images/key/0/1?mode=%ff", 400, ""),
     ],
 )
 def test_bad_addresses_get_a_message(server, path: str, expected: int, message: str):
@@ -128,10 +131,10 @@ def test_bad_addresses_get_a_message(server, path: str, expected: int, message: 
 
 
 def test_an_image_that_cannot_be_drawn_is_a_message(server, project, monkeypatch):
-    def fail(positions):
+    def fail(positions, variable, target):
         raise OSError("the file is gone")
 
-    monkeypatch.setattr(project, "pictures", fail)
-    status, headers, body = get(server, "/fxrelay-images/key/1.png")
-    assert (status, body) == (500, b"image: could not be drawn: the file is gone")
+    monkeypatch.setattr(project.explanations, "pictures", fail)
+    status, headers, body = get(server, "/fxrelay-images/key/0/1?cmap=hot")
+    assert (status, body) == (503, b"image: could not be drawn: the file is gone")
     assert "Etag" not in headers

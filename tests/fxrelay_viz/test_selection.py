@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxrelay_viz.data import Category
+from fxrelay_viz.category import Category
 from fxrelay_viz.selection import (
     Selection,
     Step,

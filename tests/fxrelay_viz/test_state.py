@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fxrelay_viz import selection, state
-from fxrelay_viz.state import ViewState, decode, encode, ordered
+from fxrelay_viz.links import MOST_LINK, Links, decode, encode
+from fxrelay_viz.notes import Notes
+from fxrelay_viz.state import ViewState, ordered
 
 
 def link(content: object) -> str:
@@ -35,7 +37,7 @@ def test_settle_goes_back_to_the_ranking_for_an_unknown_category(project):
 
 
 def test_links_round_trip_and_are_short():
-    chosen = ViewState(category="digit 3", k=4, mode="heatmap", page=3, shared=True, cmap="hot")
+    chosen = ViewState(category="digit 3", k=4, mode="heatmap", page=3, scale="page", cmap="hot")
     corners = np.random.default_rng(0).uniform(-50, 50, size=(500, 2))
     recipe = tuple(selection.lasso("add", ("tsne", 0, 1), corners) for _ in range(2))
     text = encode(chosen, recipe)
@@ -60,11 +62,11 @@ def test_the_default_state_needs_no_link():
         (link({"version": 2}), "Open it with the fxrelay that made it"),
         (link({"version": 1, "state": {"page": -4}, "selection": ""}), "needs JSON"),
         (link({"version": 1, "state": {"page": -4},
-               "selection": '{"version":1,"steps":[]}'}), "needs values in range"),
+               "selection": {"version": 1, "steps": []}}), "needs values in range"),
         (link({"version": 1, "state": {"cmap": "<script>"},
-               "selection": '{"version":1,"steps":[]}'}), "needs values in range"),
-        (link({"version": 1, "state": {"k": [1]}, "selection": '{"version":1,"steps":[]}'}),
-         r"link: needs values in range; got k=\[1\], neither a number of clusters nor ''\."),
+               "selection": {"version": 1, "steps": []}}), "needs values in range"),
+        (link({"version": 1, "state": {"k": [1]}, "selection": {"version": 1, "steps": []}}),
+         r"link: needs values in range; got k=\[1\], neither a number nor a text\."),
     ],
 )  # fmt: skip
 def test_bad_links(text: str, message: str):
@@ -74,8 +76,28 @@ def test_bad_links(text: str, message: str):
 
 def test_unknown_values_in_a_link_are_left_out():
     text = link({"version": 1, "state": {"zoom": 3, "page": 2},
-                 "selection": '{"version":1,"steps":[]}'})  # fmt: skip
+                 "selection": {"version": 1, "steps": []}})  # fmt: skip
     assert decode(text) == ({"page": 2}, ())
+
+
+def test_a_long_selection_is_a_short_reference_that_sharing_keeps(tmp_path):
+    ids = np.random.default_rng(0).choice(10**6, 5000, replace=False).tolist()
+    recipe = (selection.Step("replace", "samples", (), tuple(ids)),)
+    chosen = ViewState(category="digit 3")
+    links = Links(Notes(tmp_path / "data.notes.json"))
+    link = encode(chosen, recipe, links)
+    assert link.startswith("r1-")
+    assert len(link) < 64
+    assert decode(link, links) == ({"category": "digit 3"}, recipe)
+    again = Links(Notes(tmp_path / "data.notes.json"))
+    with pytest.raises(ValueError, match="made by a server that has ended") as caught:
+        decode(link, again)
+    assert "Ask for it to be shared again, or for the exported file." in str(caught.value)
+    assert links.share(encode(chosen, recipe)) == link
+    assert decode(link, again)[1] == recipe
+    few = (selection.Step("replace", "samples", (), tuple(ids[:100])),)
+    assert encode(chosen, few, links).startswith("v1-")
+    assert len(encode(chosen, few, links)) <= MOST_LINK
 
 
 def test_orders(project):

@@ -1,0 +1,316 @@
+"""One attribution Dataset: its samples, what is known of each, and their pictures as asked for."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fxrelay import schema
+from fxrelay.heatmap import input_limits
+from fxrelay_viz.reading import Lazy, read
+
+#: pictures up to so many bytes are remembered
+REMEMBERED: Final = 128 * 2**20
+#: variables whose values are class indices
+CLASSED: Final = (schema.LABEL, schema.PREDICTION, schema.TARGET, schema.AGAINST)
+#: a variable of the tokens' texts, beside a coordinate of the dimension
+TEXTS: Final = ("token_text", "text", "tokens")
+VOCABULARY: Final = "vocabulary"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One sample to be drawn.
+
+    Attributes
+    ----------
+    relevance : DataArray
+        dims as in `schema.LAYOUTS`, or (y, x) where a layer has no channels.
+    input : DataArray or None
+        What the relevance is of; of a recorded layer the model input.
+    words : array of str or None
+        Texts of the tokens, or names of the features or channels, where the Dataset has them.
+    """
+
+    relevance: xr.DataArray
+    input: xr.DataArray | None = None
+    words: np.ndarray | None = None
+
+
+class Explanations:
+    """An attribution Dataset, opened once per process and shared by all sessions.
+
+    Opening reads the sample ids only; a variable of the samples is read whole when it is first
+    asked for, pictures are read as they are shown, and the last 128 MB of them remembered.
+
+    Parameters
+    ----------
+    ds : Dataset
+        `relevance` (sample, [target], ...) with a layout of the schema; it may be lazy.
+
+    Raises
+    ------
+    ValueError
+        If there is no relevance, or dimensions that cannot be shown; names them.
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self.ds = ds
+        _check(ds)
+        self.index: pd.Index = ds[schema.SAMPLE].to_index()
+        self.variables: Mapping[str, np.ndarray] = Lazy(_variables(ds))
+        self._lock = threading.Lock()
+        self._remembered: dict[tuple[str, int, int], Picture] = {}
+        self._bytes = 0
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Variables of relevance that can be drawn: of every input, then at recorded nodes."""
+        nodes = sorted(str(n) for n in self.ds if str(n).startswith(schema.RELEVANCE_AT))
+        return tuple(n for n in (*schema.relevances(self.ds), *nodes) if layout(self.ds[n]))
+
+    @property
+    def has_input(self) -> bool:
+        """Whether the Dataset carries the model inputs."""
+        return schema.INPUT in self.ds
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the explained targets of a sample; one where there is no such dimension."""
+        n = self.ds.sizes.get(schema.TARGET, 1)
+        return tuple(f"target {k + 1}" for k in range(n)) if n > 1 else ("",)
+
+    @cached_property
+    def input_range(self) -> tuple[float, float]:
+        """Input values shown black and white, guessed once from the first samples."""
+        first = range(min(16, len(self.index)))
+        found = [p.input.values for p in self.pictures(first) if p.input is not None]
+        return input_limits(np.stack(found))
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Class names; class indices where the Dataset has none."""
+        if schema.CLASS in self.ds.coords:
+            return [str(name) for name in read(self.ds[schema.CLASS]).values]
+        return [str(n) for n in range(self.ds.sizes.get(schema.CLASS, 0))]
+
+    def class_name(self, index: Any) -> str:
+        """Return the name of a class index."""
+        n = int(index)
+        return self.classes[n] if 0 <= n < len(self.classes) else str(n)
+
+    def target_name(self, position: int, target: int) -> str:
+        """Return the class that a target of a sample explains, for instance "cat"."""
+        if schema.TARGET not in self.ds.coords and schema.TARGET not in self.ds.data_vars:
+            return self.targets[target]
+        values = np.atleast_1d(read(self.ds[schema.TARGET][{schema.SAMPLE: position}]).values)
+        return self.class_name(values[min(target, len(values) - 1)])
+
+    def margins(self, positions: np.ndarray) -> np.ndarray:
+        """Return how far the largest output is above the second, one per position.
+
+        Returns
+        -------
+        float array
+            NaN where the output has fewer than two classes.
+        """
+        output = self.ds.get(schema.OUTPUT)
+        if output is None or output.dims != (schema.SAMPLE, schema.CLASS) or output.shape[1] < 2:
+            return np.full(len(positions), np.nan)
+        values = np.sort(read(output.isel({schema.SAMPLE: positions})).values, axis=1)
+        out: np.ndarray = values[:, -1] - values[:, -2]
+        return out
+
+    def facts(self, position: int) -> dict[str, str]:
+        """Return what is known of one sample, as text, ids first."""
+        out = {schema.SAMPLE: str(self.index[position])}
+        for name, values in self.variables.items():
+            value = values[position]
+            plain = f"{value:.4g}" if values.dtype.kind == "f" else str(value)
+            out[name] = self.class_name(value) if name in CLASSED else plain
+        return out
+
+    def pictures(
+        self, positions: Iterable[int], variable: str = schema.RELEVANCE, target: int = 0
+    ) -> list[Picture]:
+        """Return samples to be drawn; all that are not remembered are read at once.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            Of the samples in the Dataset.
+        variable : str
+            One of `shown`.
+        target : int
+            Position along the dimension "target"; the last one for any beyond.
+
+        Raises
+        ------
+        ValueError
+            For an unknown variable.
+        OSError
+            If a file has vanished or is damaged.
+        """
+        if variable not in self.shown:
+            raise ValueError(
+                f"viewer: needs a variable of relevance; got {variable!r}. "
+                f"Choose one of {', '.join(self.shown)}."
+            )
+        keys = [(variable, target, int(p)) for p in positions]
+        with self._lock:
+            found = {k: self._remembered[k] for k in keys if k in self._remembered}
+        missing = sorted({k[2] for k in keys if k not in found})
+        if missing:
+            new = dict(
+                zip(
+                    [(variable, target, p) for p in missing],
+                    self._read(missing, variable, target),
+                    strict=True,
+                )
+            )
+            self._remember(new)
+            found |= new
+        return [found[k] for k in keys]
+
+    def _read(self, positions: list[int], variable: str, target: int) -> list[Picture]:
+        relevance = one_target(self.ds[variable], target)
+        source = self.ds.get(input_of(variable))
+        words = words_of(self.ds, variable)
+        names = {"relevance": relevance, "input": source, "words": words}
+        block = xr.Dataset({k: _bare(v) for k, v in names.items() if v is not None})
+        block = read(block.isel({schema.SAMPLE: positions}))
+        plain = _plain_of(variable)
+        return [
+            Picture(
+                _named(block["relevance"], n, plain),
+                _named(block["input"], n, _plain_of(input_of(variable)))
+                if source is not None
+                else None,
+                _words(block["words"], n) if words is not None else None,
+            )
+            for n in range(len(positions))
+        ]
+
+    def _remember(self, new: Mapping[tuple[str, int, int], Picture]) -> None:
+        with self._lock:
+            self._remembered |= new
+            self._bytes += sum(map(_size, new.values()))
+            for key in list(self._remembered):
+                if self._bytes <= REMEMBERED:
+                    break
+                self._bytes -= _size(self._remembered.pop(key))
+
+
+def input_of(variable: str) -> str:
+    """Return the variable of the input that a variable of relevance is of."""
+    if variable.startswith(schema.RELEVANCE_OF):
+        return schema.INPUT_OF + variable.removeprefix(schema.RELEVANCE_OF)
+    return schema.INPUT
+
+
+def layout(values: xr.DataArray) -> tuple[str, ...] | None:
+    """Return the layout of a variable of relevance; None where it cannot be drawn.
+
+    Dimensions of another input or of a recorded node carry its name; it is left out.
+    """
+    plain = _plain_of(str(values.name))
+    dims = tuple(plain(str(d)) for d in values.dims if d not in schema.LEADING)
+    return dims if dims in schema.LAYOUTS else None
+
+
+def one_target(relevance: xr.DataArray, target: int) -> xr.DataArray:
+    """Return the relevance of one target and the first condition."""
+    last = {d: relevance.sizes[d] - 1 for d in relevance.dims if d in schema.LEADING[1:]}
+    place = {d: min(target, n) if d == schema.TARGET else 0 for d, n in last.items()}
+    return relevance.isel(place)
+
+
+def words_of(ds: xr.Dataset, variable: str) -> xr.DataArray | None:
+    """Return the texts of tokens, features or channels that a variable has, or None.
+
+    They are the variable ``token_text`` (or ``text``, ``tokens``), inputs that are texts
+    themselves, ids into the coordinate ``vocabulary``, or the coordinate of the dimension.
+    """
+    dims = [d for d in ds[variable].dims if d not in schema.LEADING]
+    source = ds.get(input_of(variable))
+    for name in TEXTS:
+        if name in ds.variables and ds[name].dims[-1:] == (dims[0],):
+            return ds[name]
+    if source is not None and source.ndim == 2 and source.dims[1:] == (dims[0],):
+        if source.dtype.kind in "OUST":
+            return source
+        if VOCABULARY in ds.variables and source.dtype.kind in "iu":
+            return _looked_up(source, read(ds[VOCABULARY]).values)
+    return ds[dims[0]] if dims[0] in ds.coords and ds[dims[0]].dtype.kind in "OUST" else None
+
+
+def _looked_up(ids: xr.DataArray, vocabulary: np.ndarray) -> xr.DataArray:
+    return ids.assign_attrs(vocabulary=vocabulary)
+
+
+def _words(words: xr.DataArray, n: int) -> np.ndarray:
+    values = words.isel({schema.SAMPLE: n}).values if schema.SAMPLE in words.dims else words.values
+    table = words.attrs.get("vocabulary")
+    if table is None:
+        return values.astype(str)
+    known = (values >= 0) & (values < len(table))
+    return np.where(known, table[np.where(known, values, 0)].astype(str), "?")
+
+
+def _plain_of(variable: str) -> Any:
+    own = [variable.removeprefix(p) for p in (schema.RELEVANCE_OF, schema.INPUT_OF)]
+    suffixes = tuple(f"_{name}" for name in (variable, *own))
+    return lambda dim: next((dim.removesuffix(s) for s in suffixes if dim.endswith(s)), dim)
+
+
+def _bare(values: xr.DataArray) -> xr.DataArray:
+    return values.reset_coords(drop=True).drop_vars(schema.SAMPLE, errors="ignore")
+
+
+def _named(block: xr.DataArray, n: int, plain: Any) -> xr.DataArray:
+    one = block.isel({schema.SAMPLE: n})
+    return xr.DataArray(one.values, dims=[plain(str(d)) for d in one.dims])
+
+
+def _size(picture: Picture) -> int:
+    return int(picture.relevance.nbytes + (0 if picture.input is None else picture.input.nbytes))
+
+
+def _variables(ds: xr.Dataset) -> dict[str, Any]:
+    names = [str(n) for n, v in ds.variables.items() if v.dims == (schema.SAMPLE,)]
+    names = [n for n in names if n != schema.SAMPLE and ds[n].dtype.kind in "iufbOUSTMm"]
+    makers: dict[str, Any] = {n: _reader(ds, n) for n in names}
+    if schema.LABEL in makers and schema.PREDICTION in makers:
+        label, prediction = _reader(ds, schema.LABEL), _reader(ds, schema.PREDICTION)
+        makers["correct"] = lambda: label() == prediction()
+    return makers
+
+
+def _reader(ds: xr.Dataset, name: str) -> Any:
+    def values() -> np.ndarray:
+        out: np.ndarray = read(ds[name].variable).values
+        return out.astype(str) if out.dtype.kind in "MmST" else out
+
+    return values
+
+
+def _check(ds: xr.Dataset) -> None:
+    found = ds.get(schema.RELEVANCE)
+    if found is None or found.dims[:1] != (schema.SAMPLE,) or layout(found) is None:
+        got = "no such variable" if found is None else f"{found.dims}"
+        raise ValueError(
+            f"viewer: needs 'relevance' with dimensions ('{schema.SAMPLE}', ['{schema.TARGET}'], "
+            f"...) and one of {', '.join(map(str, schema.LAYOUTS))}; got {got}. "
+            "Rename its dimensions with ds.rename(...)."
+        )
+    if schema.SAMPLE not in ds.coords or not ds[schema.SAMPLE].to_index().is_unique:
+        raise ValueError(
+            f"viewer: needs a coordinate '{schema.SAMPLE}' of ids that occur once; got "
+            f"{'repeated ids' if schema.SAMPLE in ds.coords else 'none'}. "
+            "Use ds.drop_duplicates('sample') or ds.assign_coords(sample=...)."
+        )
