@@ -94,6 +94,14 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     SUSPICION: ("suspicion of a Clever Hans strategy", "separability of a continuum"),
     "degree": ("weight of a sample's edges", "1"),
     "n_connected": ("connected components of the graph", "1"),
+    "connected": ("connected component of the sample, 0 the largest", "component index"),
+    "n_isolated": ("samples without edges", "1"),
+    "neighbour": ("position of the neighbour", "1"),
+    "distance": ("distance between samples", "1"),
+    "edge_source": ("position of the sample where an edge begins", "1"),
+    "edge_target": ("position of the sample where an edge ends", "1"),
+    "edge_weight": ("affinity", "1"),
+    "histogram": ("density of relevance", "1 / output units"),
     "eigengap": ("step to the next eigenvalue", "1"),
     "embedding_spectral": ("spectral embedding", "1"),
     "embedding_tsne": ("t-SNE of the spectral embedding", "1"),
@@ -171,20 +179,23 @@ def relevances(ds: xr.Dataset) -> list[str]:
     return [RELEVANCE, *others] if RELEVANCE in ds.data_vars else others
 
 
-def validate(ds: xr.Dataset) -> xr.Dataset:
+def validate(ds: xr.Dataset, *, finite: bool = True) -> xr.Dataset:
     """Return `ds` unchanged if it follows the schema.
 
     Parameters
     ----------
     ds : Dataset
         An attribution Dataset, dims (sample, ...).
+    finite : bool
+        Whether to look at every value of the relevance; the only check that reads it.
 
     Raises
     ------
     SchemaError
         Names every fault at once and says how to mend each.
     """
-    faults = [text for check in CHECKS for text in check(ds)]
+    checks = [check for check in CHECKS if finite or check is not _finite]
+    faults = [text for check in checks for text in check(ds)]
     if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise SchemaError(

@@ -7,8 +7,10 @@ from fxrelay_analysis.stage import Counts, Stage
 from fxrelay_analysis.stages.cluster import kmeans
 from fxrelay_analysis.stages.compare import compare
 from fxrelay_analysis.stages.contingency import contingency
+from fxrelay_analysis.stages.distances import distances
 from fxrelay_analysis.stages.graph import affinity, neighbours
 from fxrelay_analysis.stages.manifold import tsne
+from fxrelay_analysis.stages.maps import crop_to_mass, histogram, rescale, resize, smooth
 from fxrelay_analysis.stages.preprocess import (
     absolute,
     channel_sum,
@@ -27,11 +29,17 @@ from fxrelay_analysis.stages.validity import eigengap, silhouette, sizes
 STAGES: Final[Mapping[str, type[Stage]]] = {
     "channel_sum": channel_sum,
     "absolute": absolute,
+    "resize": resize,
+    "rescale": rescale,
+    "smooth": smooth,
+    "crop_to_mass": crop_to_mass,
+    "histogram": histogram,
     "pool": pool,
     "compress": compress,
     "normalize": normalize,
     "flatten": flatten,
     "preprocess": preprocess,
+    "distances": distances,
     "neighbours": neighbours,
     "affinity": affinity,
     "spectral_embedding": spectral_embedding,
@@ -59,9 +67,12 @@ __all__ = [
     "compare",
     "compress",
     "contingency",
+    "crop_to_mass",
+    "distances",
     "eigengap",
     "fisher",
     "flatten",
+    "histogram",
     "isolation",
     "kmeans",
     "neighbours",
@@ -69,8 +80,11 @@ __all__ = [
     "pool",
     "preprocess",
     "prototypes",
+    "rescale",
+    "resize",
     "silhouette",
     "sizes",
+    "smooth",
     "spectral_embedding",
     "surplus",
     "suspicion",

@@ -3,6 +3,7 @@
 A graph travels as a Dataset: an edge list with both directions of every edge.
 """
 
+import warnings
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -11,86 +12,163 @@ import xarray as xr
 from scipy.sparse import csr_array
 
 from fxrelay.schema import FEATURE, SAMPLE
-from fxrelay_analysis.stage import Stage, variable
-from fxrelay_analysis.stages.preprocess import checked
+from fxrelay_analysis.stage import Stage, labelled, variable
+from fxrelay_analysis.stages.approximate import approximate, recall
+from fxrelay_analysis.stages.distances import (
+    DISTANCE,
+    PRECOMPUTED,
+    Measured,
+    prepared,
+    square_matrix,
+)
+from fxrelay_analysis.stages.metrics import METRICS, SQUARED, Options
+from fxrelay_analysis.stages.nearest import nearest, nearest_by
+from fxrelay_analysis.stages.preprocess import checked, ids
 
 Array = np.ndarray[Any, Any]
 NEIGHBOUR: Final = "neighbour"
-DISTANCE: Final = "distance"
+RANK: Final = "rank"
 EDGE: Final = "edge"
 SOURCE: Final = "edge_source"
 TARGET: Final = "edge_target"
 WEIGHT: Final = "edge_weight"
-BLOCK: Final = 1 << 23  # distances that are held at once
+METHODS: Final = ("auto", "exact", "approximate")
 
 
-class neighbours(Stage):
-    """Find the exact Euclidean nearest neighbours of every sample, itself excluded.
+class neighbours(Measured):
+    """Find the nearest neighbours of every sample, itself excluded; `Measured` lists metrics.
 
-    Candidates come from blocks of a float32 matrix product and are ranked again in float64. Rows
-    where rounding could have hidden a neighbour are computed in float64 from the start. Equal
-    distances are ordered by position.
+    Exact search takes candidates from blocks of a float32 matrix product and ranks them in float64
+    (metrics that are no Euclidean distance of anything are computed in blocks); rounding hides
+    nobody. Equal distances are ordered by position, so duplicates are neighbours like any other.
+    Approximate search is nearest-neighbour descent; its recall is measured on a random probe
+    against exact search and kept in the attribute ``recall`` (1 where search is exact).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    metric = param.Selector(
+        default="euclidean",
+        objects=[*METRICS, PRECOMPUTED],
+        doc="Name of the distance, or precomputed: the input is a matrix of distances.",
+    )
     n_neighbours = param.Integer(10, bounds=(1, None), doc="Neighbours of each sample.")
+    method = param.Selector(
+        default="auto", objects=list(METHODS), doc="auto: exact up to `max_exact` samples."
+    )
+    max_exact = param.Integer(50_000, bounds=(1, None), doc="Samples up to which auto is exact.")
+    n_probe = param.Integer(500, bounds=(1, None), doc="Samples on which recall is measured.")
+    min_recall = param.Number(0.9, bounds=(0, 1), doc="Recall below which to warn.")
+    seed = param.Integer(0, bounds=(0, None), doc="Seed of approximate search and its probe.")
 
     @staticmethod
-    def compute(features: xr.DataArray | xr.Dataset, *, n_neighbours: int) -> xr.Dataset:
+    def compute(
+        features: xr.DataArray | xr.Dataset,
+        *,
+        metric: str,
+        p: float,
+        ridge: float,
+        threshold: float,
+        n_directions: int,
+        window: float,
+        n_neighbours: int,
+        method: str,
+        max_exact: int,
+        n_probe: int,
+        min_recall: float,
+        seed: int,
+    ) -> xr.Dataset:
         """Return `neighbour` (positions) and `distance`, dims (sample, rank), nearest first.
 
         Raises
         ------
         ValueError
-            If there are no more samples than neighbours, or a value is not finite.
+            If there are no more samples than neighbours, a value is not finite, the metric and the
+            dims do not fit, or a metric that has no approximate search should have one.
+        ImportError
+            If search is approximate and pynndescent is not installed.
         """
         array = checked(variable(features, FEATURE, "neighbours"), "neighbours")
-        x = array.values.reshape(len(array), -1)
-        if len(x) <= n_neighbours:
+        if len(array) <= n_neighbours:
             raise ValueError(
-                f"neighbours: needs more samples than n_neighbours={n_neighbours}; got {len(x)}. "
-                "Lower n_neighbours or add samples."
+                f"neighbours: needs more samples than n_neighbours={n_neighbours}; got "
+                f"{len(array)}. Lower n_neighbours or add samples."
             )
-        index, distance = nearest(x, n_neighbours)
-        ids = {SAMPLE: array[SAMPLE]} if SAMPLE in array.coords else {}
-        dims = (SAMPLE, "rank")
-        note = {"long_name": "position of the neighbour", "units": "1"}
-        far = {"long_name": "Euclidean distance to the neighbour", "units": "1"}
-        return xr.Dataset(
-            {NEIGHBOUR: (dims, index, note), DISTANCE: (dims, distance, far)}, coords=ids
-        )
+        options = Options(p, ridge, threshold, n_directions, window)
+        method = _settled(method, metric, len(array), max_exact)
+        if method == "exact":
+            index, distance = _exact(array, metric, options, n_neighbours)
+            attrs = {"metric": metric, "method": method, "recall": 1.0}
+        else:
+            rows = prepared(array, metric, options, "neighbours")
+            index, distance = approximate(rows, n_neighbours, seed)
+            share = recall(rows, distance, n_probe, seed)
+            _warn_of(share, min_recall, n_probe)
+            distance = METRICS[metric].finish(np.square(distance))
+            attrs = {"metric": metric, "method": method, "recall": share, "n_probe": n_probe}
+        dims = (SAMPLE, RANK)
+        ds = xr.Dataset({NEIGHBOUR: (dims, index), DISTANCE: (dims, distance)}, ids(array), attrs)
+        return ds.assign({name: labelled(ds[name], name) for name in (NEIGHBOUR, DISTANCE)})
 
 
 class affinity(Stage):
     """Turn nearest neighbours into a symmetric weighted graph without self-loops.
 
     With A the 0/1 matrix of neighbours: ``mean`` (A + A^T)/2, ``binary`` max(A, A^T), ``mutual``
-    min(A, A^T), and ``weighted`` max(A, A^T) exp(-d_ij^2 / (s_i s_j)) with s_i the distance to the
-    last neighbour (self-tuning scale, Zelnik-Manor and Perona 2004, eq. 2).
+    min(A, A^T), ``weighted`` max(A, A^T) exp(-d_ij^2 / (s_i s_j)) with s_i the distance to the
+    neighbour `scale_rank` (self-tuning scale, Zelnik-Manor and Perona 2004, eq. 2), and ``rbf``
+    max(A, A^T) exp(-d_ij^2 / (2 sigma^2)). With all other samples as neighbours, that is the dense
+    radial basis function. Edges whose weight is too small for float64 are left out.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     mode = param.Selector(
         default="mean",
-        objects=["mean", "binary", "mutual", "weighted"],
-        doc="How the two directions of an edge combine.",
+        objects=["mean", "binary", "mutual", "weighted", "rbf"],
+        doc="How the two directions of an edge combine, and what weighs an edge.",
+    )
+    sigma = param.Number(
+        None,
+        bounds=(0, None),
+        inclusive_bounds=(False, True),
+        allow_None=True,
+        doc="Width of `rbf`; by default the median distance to the last neighbour.",
+    )
+    scale_rank = param.Integer(
+        None,
+        bounds=(1, None),
+        allow_None=True,
+        doc="Which neighbour's distance is the scale of `weighted`; by default the last's.",
     )
 
     @staticmethod
-    def compute(near: xr.Dataset, *, mode: str) -> xr.Dataset:
-        """Return the edge list, dim edge, and the sample ids."""
+    def compute(
+        near: xr.Dataset, *, mode: str, sigma: float | None, scale_rank: int | None
+    ) -> xr.Dataset:
+        """Return the edge list, dim edge, and the sample ids.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer neighbours than `scale_rank`.
+        """
         index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
-        matrix = WEIGHTS[mode](index, distance).tocoo()
-        text = {"long_name": "position of a sample", "units": "1"}
-        row, column = matrix.coords
-        return xr.Dataset(
-            {
-                SOURCE: (EDGE, row.astype(np.int32), text),
-                TARGET: (EDGE, column.astype(np.int32), text),
-                WEIGHT: (EDGE, matrix.data, {"long_name": "affinity", "units": "1"}),
-            },
-            coords={SAMPLE: near[SAMPLE]},
+        rank = distance.shape[1] if scale_rank is None else scale_rank
+        if rank > distance.shape[1]:
+            raise ValueError(
+                f"affinity: needs scale_rank <= the number of neighbours, {distance.shape[1]}; got "
+                f"{rank}. Lower it or ask neighbours for more."
+            )
+        width = _width(distance) if sigma is None else sigma
+        weights = WEIGHTS[mode](index, distance, width, rank)
+        weights.eliminate_zeros()
+        found = weights.tocoo()
+        source, target = (c.astype(np.int32) for c in found.coords)
+        ds = xr.Dataset(
+            {SOURCE: (EDGE, source), TARGET: (EDGE, target), WEIGHT: (EDGE, found.data)},
+            ids(near[NEIGHBOUR]) or {SAMPLE: np.arange(len(index))},
+            {"mode": mode} | ({"sigma": float(width)} if mode == "rbf" else {}),
         )
+        return ds.assign({name: labelled(ds[name], name) for name in (SOURCE, TARGET, WEIGHT)})
 
 
 def matrix(graph: xr.Dataset) -> csr_array:
@@ -100,64 +178,82 @@ def matrix(graph: xr.Dataset) -> csr_array:
     return csr_array((graph[WEIGHT].values, where), shape=(n, n))
 
 
-def nearest(x: Array, k: int) -> tuple[Array, Array]:
-    """Return positions (n, k) int32 and distances (n, k) float64 of the k nearest rows of x."""
-    x = x - x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
-    power = int(np.frexp(np.abs(x).max())[1])
-    x = np.ldexp(x, -power)  # exact, and no square leaves the range of float32
-    low = x.astype(np.float32)
-    norms = np.square(low).sum(axis=1)
-    rows = max(1, BLOCK // max(len(x), min(2 * k, len(x) - 1) * x.shape[1]))
-    parts = [
-        _nearest(x, low, norms, np.arange(start, min(start + rows, len(x))), k)
-        for start in range(0, len(x), rows)
-    ]
-    index, distance = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return index.astype(np.int32), np.ldexp(distance, power)
+def _settled(method: str, metric: str, n: int, max_exact: int) -> str:
+    fast = metric != PRECOMPUTED and METRICS[metric].compare == SQUARED
+    if method == "auto":
+        method = "exact" if n <= max_exact or metric == PRECOMPUTED else "approximate"
+    if method == "approximate" and not fast:
+        quick = ", ".join(name for name, row in METRICS.items() if row.compare == SQUARED)
+        raise ValueError(
+            f"neighbours: needs a metric among {quick} for approximate search; got {metric!r} and "
+            f"{n} samples. Use method='exact' or another metric."
+        )
+    return method
 
 
-def _nearest(x: Array, low: Array, norms: Array, rows: Array, k: int) -> tuple[Array, Array]:
-    m = min(2 * k, len(x) - 1)
-    rough = norms[rows, None] + norms - 2 * (low[rows] @ low.T)
-    rough[np.arange(len(rows)), rows] = np.inf
-    candidates = np.argpartition(rough, m - 1, axis=1)[:, :m]
-    last = np.take_along_axis(rough, candidates, axis=1).max(axis=1)
-    index, square = _ranked(x, rows, candidates, k)
-    error = np.finfo(np.float32).eps * (x.shape[1] + 8) * (norms[rows] + norms.max())
-    unsure = np.flatnonzero(square[:, -1] > last - error) if m < len(x) - 1 else ()
-    for at in unsure:
-        others = np.delete(np.arange(len(x)), rows[at])[None]
-        index[at], square[at] = (part[0] for part in _ranked(x, rows[at : at + 1], others, k))
-    return index, np.sqrt(square)
+def _exact(array: xr.DataArray, metric: str, options: Options, k: int) -> tuple[Array, Array]:
+    if metric == PRECOMPUTED:
+        values = square_matrix(array, "neighbours")
+        return nearest_by(lambda rows: values[rows], len(values), k)
+    x, row = prepared(array, metric, options, "neighbours"), METRICS[metric]
+    if row.compare == SQUARED:
+        index, distance = nearest(x, k)
+        return index, distance if metric == "euclidean" else row.finish(np.square(distance))
+    return nearest_by(lambda rows: row.between(x[rows], x, options), len(x), k)
 
 
-def _ranked(x: Array, rows: Array, candidates: Array, k: int) -> tuple[Array, Array]:
-    square = np.square(x[rows][:, None] - x[candidates]).sum(axis=2)
-    order = np.lexsort((candidates, square), axis=1)[:, :k]
-    return np.take_along_axis(candidates, order, 1), np.take_along_axis(square, order, 1)
+def _warn_of(share: float, least: float, n_probe: int) -> None:
+    if share < least:
+        warnings.warn(
+            f"neighbours: needs recall of at least min_recall={least:g}; got {share:.3f} on "
+            f"{n_probe} random samples. Use method='exact', or accept it with a lower min_recall.",
+            stacklevel=4,
+        )
+
+
+def _width(distance: Array) -> float:
+    """Return the median distance to the last neighbour; 1 where that is zero."""
+    return float(np.median(distance[:, -1])) or 1.0
 
 
 def _directed(index: Array, weight: Array) -> csr_array:
     n, k = index.shape
-    return csr_array((weight.ravel(), (np.repeat(np.arange(n), k), index.ravel())), shape=(n, n))
+    starts = np.arange(0, n * k + 1, k, dtype=np.int32 if n * k < 2**31 else np.int64)
+    out = csr_array((weight.ravel(), index.ravel().astype(starts.dtype), starts), shape=(n, n))
+    out.sort_indices()
+    return out
 
 
-def _ones(index: Array) -> csr_array:
-    return _directed(index, np.ones(index.shape))
+def _either(index: Array, weight: Array) -> csr_array:
+    directed = _directed(index, weight)
+    return directed.maximum(directed.T.tocsr())
 
 
-def _weighted(index: Array, distance: Array) -> csr_array:
-    scale = distance[:, -1]
+def _mean(index: Array) -> csr_array:
+    directed = _directed(index, np.full(index.shape, 0.5))
+    return directed + directed.T.tocsr()
+
+
+def _mutual(index: Array) -> csr_array:
+    directed = _directed(index, np.ones(index.shape))
+    return directed.minimum(directed.T.tocsr())
+
+
+def _local(index: Array, distance: Array, rank: int) -> Array:
+    scale = distance[:, rank - 1]
     product = scale[:, None] * scale[index]
     square = np.divide(np.square(distance), product, out=np.zeros_like(distance), where=product > 0)
-    directed = _directed(index, np.exp(-square))
-    return directed.maximum(directed.T)
+    weight: Array = np.exp(-square)
+    return weight
 
 
-#: mode -> symmetric matrix (n, n) from neighbours (n, k) and distances (n, k)
+#: mode -> symmetric matrix (n, n) from neighbours (n, k), distances (n, k), width and rank of scale
 WEIGHTS: Final = {
-    "mean": lambda index, _: (_ones(index) + _ones(index).T) / 2,
-    "binary": lambda index, _: _ones(index).maximum(_ones(index).T),
-    "mutual": lambda index, _: _ones(index).minimum(_ones(index).T),
-    "weighted": _weighted,
+    "mean": lambda index, *_: _mean(index),
+    "binary": lambda index, *_: _either(index, np.ones(index.shape)),
+    "mutual": lambda index, *_: _mutual(index),
+    "weighted": lambda index, distance, _, rank: _either(index, _local(index, distance, rank)),
+    "rbf": lambda index, distance, width, _: _either(
+        index, np.exp(-np.square(distance / width) / 2)
+    ),
 }

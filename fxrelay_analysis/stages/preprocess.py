@@ -1,6 +1,6 @@
 """From relevance to vectors that can be compared: reduce, pool, compress, normalise, flatten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -9,21 +9,17 @@ import xarray as xr
 
 from fxrelay.schema import CHANNEL, FEATURE, RELEVANCE, SAMPLE, X, Y
 from fxrelay_analysis.stage import Stage, labelled, variable
+from fxrelay_analysis.stages.norms import NORMS, normalized
 
-
-def _euclidean(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    power = np.frexp(np.abs(rows).max(axis=1, initial=0))[1]  # squares neither over- nor underflow
-    scaled = np.ldexp(rows, -power[:, None])
-    length: np.ndarray[Any, Any] = np.ldexp(np.sqrt(np.square(scaled).sum(axis=1)), power)
-    return length
-
-
-#: norm -> length of each row of an array (n, d)
-NORMS: Final[dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]]] = {
-    "l1": lambda rows: np.abs(rows).sum(axis=1),
-    "l2": _euclidean,
-    "max": lambda rows: np.abs(rows).max(axis=1, initial=0),
-    "none": lambda rows: np.ones(len(rows), rows.dtype),
+Array = np.ndarray[Any, Any]
+BLOCK: Final = 1 << 22  # bytes of samples that are worked on at once
+#: operation -> how a whole block of pixels becomes one; the same where NaN marks what is not there
+POOLS: Final[dict[str, tuple[Callable[..., Array], Callable[..., Array]]]] = {
+    "sum": (np.sum, np.nansum),
+    "mean": (np.mean, np.nanmean),
+    "max": (np.max, np.nanmax),
+    "min": (np.min, np.nanmin),
+    "median": (np.median, np.nanmedian),
 }
 
 
@@ -53,23 +49,39 @@ class absolute(Stage):
 
 
 class pool(Stage):
-    """Sum relevance over blocks of pixels, which forgives small shifts and keeps the total.
+    """Reduce blocks of pixels to one, which forgives small shifts; sums keep the total.
 
-    Edges that do not fill a block are padded with zeros. Data without y and x pass unchanged.
+    Where edges do not fill a block, the pixels that are there count, and no others: a sum is that
+    of fewer pixels, a mean is over fewer. Data without the dimensions of a block pass unchanged.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     size = param.Integer(4, bounds=(1, None), doc="Side of a block in pixels.")
+    width = param.Integer(
+        None, bounds=(1, None), allow_None=True, doc="Pixels along x, where not `size`."
+    )
+    channels = param.Integer(1, bounds=(1, None), doc="Channels in a block.")
+    operation = param.Selector(
+        default="sum", objects=list(POOLS), doc="What a block becomes: sum, mean, max, min, median."
+    )
 
     @staticmethod
-    def compute(relevance: xr.DataArray | xr.Dataset, *, size: int) -> xr.DataArray:
-        """Return dims (sample, ..., y, x), y and x shorter by `size`."""
+    def compute(
+        relevance: xr.DataArray | xr.Dataset,
+        *,
+        size: int,
+        width: int | None,
+        channels: int,
+        operation: str,
+    ) -> xr.DataArray:
+        """Return the dims that came in, each shorter by its side of a block (rounded up)."""
         array = checked(relevance, "pool")
-        window = {dim: size for dim in (Y, X) if dim in array.dims}
-        if not window or size == 1:
+        sides = {CHANNEL: channels, Y: size, X: width or size}
+        sides = {dim: side for dim, side in sides.items() if dim in array.dims and side > 1}
+        if not sides:
             return array.copy()
-        bare = array.drop_vars([name for name in (Y, X) if name in array.coords])
-        return bare.coarsen(window, boundary="pad").sum(keep_attrs=True)
+        blocks = [sides.get(str(dim), 1) for dim in array.dims]
+        return replaced(array, _pooled(array.values, blocks, operation), set(sides))
 
 
 class compress(Stage):
@@ -79,7 +91,7 @@ class compress(Stage):
     distributions of relevance.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     power = param.Number(
         0.5, bounds=(0, 1), inclusive_bounds=(False, True), doc="Exponent of the magnitude."
     )
@@ -88,24 +100,33 @@ class compress(Stage):
     def compute(relevance: xr.DataArray | xr.Dataset, *, power: float) -> xr.DataArray:
         """Return sign(r) |r|^power, the dims that came in."""
         array = checked(relevance, "compress")
-        return _keep(lambda r: np.sign(r) * np.abs(r) ** power, array)
+        if power == 1:
+            return array.copy()
+        return _keep(lambda r: np.copysign(np.abs(r) ** power, r), array)
 
 
 class normalize(Stage):
-    """Scale each sample to length one; a sample without any relevance stays zero."""
+    """Scale each sample to length one; a sample without any relevance stays zero.
 
-    version: ClassVar[int] = 1
-    norm = param.Selector(
-        default="l2", objects=list(NORMS), doc="Length of a sample: l1, l2, max, or none."
+    ``l1``, ``l2`` and ``max`` are norms. ``sum`` divides by the signed total T, so samples with a
+    negative total change sign; where |T| is less than `guard` times the sum of magnitudes, that
+    bound stands for it, with T's sign, because relevance that cancels has no total to share.
+    ``standardize`` subtracts the sample's mean and divides by its standard deviation; constant
+    samples become zero. ``none`` changes nothing.
+    """
+
+    version: ClassVar[int] = 2
+    norm = param.Selector(default="l2", objects=list(NORMS), doc="Length of a sample, see above.")
+    guard = param.Number(
+        1e-3, bounds=(0, 1), doc="Least |total| for `sum`, as a share of the sum of magnitudes."
     )
 
     @staticmethod
-    def compute(relevance: xr.DataArray | xr.Dataset, *, norm: str) -> xr.DataArray:
+    def compute(relevance: xr.DataArray | xr.Dataset, *, norm: str, guard: float) -> xr.DataArray:
         """Return the dims that came in, unit 1."""
         array = checked(relevance, "normalize")
-        length = NORMS[norm](array.values.reshape(array.sizes[SAMPLE], -1))
-        scale = np.where(length > 0, length, 1).reshape(-1, *[1] * (array.ndim - 1))
-        out = array.copy(data=array.values / scale.astype(array.dtype))
+        rows = normalized(array.values.reshape(array.sizes[SAMPLE], -1), norm, guard)
+        out = array.copy(data=rows.reshape(array.shape))
         return out.assign_attrs(units=array.attrs.get("units", "1") if norm == "none" else "1")
 
 
@@ -119,28 +140,52 @@ class flatten(Stage):
         """Return dims (sample, feature)."""
         array = checked(relevance, "flatten")
         rows = array.values.reshape(array.sizes[SAMPLE], -1)
-        ids = {SAMPLE: array[SAMPLE]} if SAMPLE in array.coords else {}
-        return xr.DataArray(rows, ids, (SAMPLE, FEATURE), array.name, array.attrs)
+        return xr.DataArray(rows, ids(array), (SAMPLE, FEATURE), array.name, array.attrs)
 
 
 class preprocess(Stage):
-    """Channel sum, pooling, compression, norm and flattening in one go: vectors to compare."""
+    """Channel sum, pooling, compression, norm and flattening in one go: vectors to compare.
 
-    version: ClassVar[int] = 1
+    Samples are worked on in blocks, so that no copy of all of them is made on the way. A norm
+    bounds the result, so that float32 loses nothing but digits; with norm ``none`` the precision
+    that came in stays.
+    """
+
+    version: ClassVar[int] = 2
     size = param.Integer(4, bounds=(1, None), doc=pool.param.size.doc)
     power = param.Number(
         0.5, bounds=(0, 1), inclusive_bounds=(False, True), doc=compress.param.power.doc
     )
     norm = param.Selector(default="l2", objects=list(NORMS), doc=normalize.param.norm.doc)
+    guard = param.Number(1e-3, bounds=(0, 1), doc=normalize.param.guard.doc)
+    single = param.Boolean(True, doc="Return float32 where a norm bounds the values.")
 
     @staticmethod
     def compute(
-        relevance: xr.DataArray | xr.Dataset, *, size: int, power: float, norm: str
+        relevance: xr.DataArray | xr.Dataset,
+        *,
+        size: int,
+        power: float,
+        norm: str,
+        guard: float,
+        single: bool,
     ) -> xr.DataArray:
         """Return dims (sample, feature), unit 1."""
-        pooled = pool.compute(channel_sum.compute(relevance), size=size)
-        scaled = normalize.compute(compress.compute(pooled, power=power), norm=norm)
-        return labelled(flatten.compute(scaled), FEATURE)
+        array = checked(relevance, "preprocess")
+
+        def vectors(part: xr.DataArray) -> xr.DataArray:
+            summed = channel_sum.compute(part)
+            pooled = pool.compute(summed, size=size, width=None, channels=1, operation="sum")
+            tempered = compress.compute(pooled, power=power)
+            return flatten.compute(normalize.compute(tempered, norm=norm, guard=guard))
+
+        first = vectors(array[:1])
+        kind = np.float32 if single and norm != "none" else first.dtype
+        out = np.empty((len(array), first.sizes[FEATURE]), kind)
+        for rows in blocks(array.values):
+            out[rows] = vectors(array[rows]).values
+        whole = xr.DataArray(out, ids(array), (SAMPLE, FEATURE), array.name, first.attrs)
+        return labelled(whole, FEATURE)
 
 
 def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
@@ -161,7 +206,10 @@ def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
         raise ValueError(f"{where}: needs real numbers; got {array.dtype}. Use .astype(...).")
     if array.dtype.kind != "f" or array.dtype == np.float16:  # sums of float16 overflow
         array = array.astype(np.promote_types(array.dtype, np.float32))
-    bad = ~np.isfinite(array.values).reshape(len(array), -1).all(axis=1)
+    values = array.values
+    finite = [np.isfinite(values[rows]).reshape(-1, values[0].size).all(axis=1)
+              for rows in blocks(values)]  # fmt: skip
+    bad = ~np.concatenate(finite)
     if bad.any():
         raise ValueError(
             f"{where}: needs finite values; got NaN or infinity in {int(bad.sum())} of {bad.size} "
@@ -170,5 +218,33 @@ def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
     return array
 
 
+def blocks(values: Array) -> Iterator[slice]:
+    """Yield slices of samples of about `BLOCK` bytes each."""
+    step = max(1, BLOCK * len(values) // max(1, values.nbytes))
+    yield from (slice(start, start + step) for start in range(0, len(values), step))
+
+
+def ids(array: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return the coordinate sample, where there is one."""
+    return {SAMPLE: array[SAMPLE]} if SAMPLE in array.coords else {}
+
+
+def replaced(array: xr.DataArray, values: Array, resized: set[str]) -> xr.DataArray:
+    """Return `values` with the labels of `array`, those along `resized` dimensions left out."""
+    kept = {name: coord for name, coord in array.coords.items() if not resized & set(coord.dims)}
+    return xr.DataArray(values, kept, array.dims, array.name, array.attrs)
+
+
 def _keep(function: Callable[[Any], Any], array: xr.DataArray) -> xr.DataArray:
     return array.copy(data=function(array.values))
+
+
+def _pooled(values: Array, sides: list[int], operation: str) -> Array:
+    """Reduce blocks of the given sides, one per axis."""
+    gaps = [-length % side for length, side in zip(values.shape, sides, strict=True)]
+    reduce = POOLS[operation][any(gaps)]
+    if any(gaps):
+        values = np.pad(values, [(0, gap) for gap in gaps], constant_values=np.nan)
+    shape = [n for length, side in zip(values.shape, sides, strict=True)
+             for n in (length // side, side)]  # fmt: skip
+    return reduce(values.reshape(shape), axis=tuple(range(1, len(shape), 2)))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from fxrelay_analysis import stages
-from fxrelay_analysis.stages.graph import matrix, nearest
+from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.nearest import nearest
 
 DIMS = ("sample", "feature")
 
@@ -54,7 +55,7 @@ def test_far_from_the_origin_rounding_hides_no_neighbour():
 def test_blocks_do_not_change_the_result(monkeypatch):
     x = np.random.default_rng(0).normal(size=(101, 6))
     whole = nearest(x, 4)
-    monkeypatch.setattr("fxrelay_analysis.stages.graph.BLOCK", 1000)
+    monkeypatch.setattr("fxrelay_analysis.stages.nearest.BLOCK", 1000)
     for a, b in zip(whole, nearest(x, 4), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -138,10 +138,10 @@ def test_nan_relevance_is_refused():
     bad = RELEVANCE.copy(deep=True)
     bad[3, 0, 1, 1] = np.nan
     bad[5, 0, 1, 1] = np.inf
-    with pytest.raises(ValueError, match="channel_sum") as caught:
+    with pytest.raises(ValueError, match="preprocess") as caught:
         stages.preprocess(bad)
     assert str(caught.value) == (
-        "channel_sum: needs finite values; got NaN or infinity in 2 of 40 samples, first at "
+        "preprocess: needs finite values; got NaN or infinity in 2 of 40 samples, first at "
         "position 3. Drop them with .isel(sample=...)."
     )
 
