@@ -60,6 +60,11 @@ class Program:
                 self._copy(node)
         return seed
 
+    @property
+    def varying(self) -> list[fx.Node]:
+        """The inputs that targets and conditions differ in: the seed and the masks."""
+        return [proxy.node for proxy in (self.seed, *self.masks.values())]
+
     def _copy(self, node: fx.Node) -> None:
         copied = self.graph.node_copy(node, lambda n: self.env[n].node)
         if node.op in ("get_attr", "call_module"):

@@ -14,6 +14,7 @@ from fxrelay.ledger import RELEVANCE_IN, RELEVANCE_OUT, Ledger
 from fxrelay.meta import PATH, RULE
 from fxrelay.operators import operator_of
 from fxrelay.passes import (
+    divide_shared_first,
     drop_dead_calls,
     fold_constants,
     merge_equal_calls,
@@ -78,6 +79,8 @@ def relay(
     _outputs(program, names)
     merge_equal_calls(program.graph)
     drop_dead_calls(program.graph)
+    if not reference:
+        divide_shared_first(program.graph, program.varying)
     recompute_cheap_calls(program.graph, {proxy.node for proxy in program.env.values()})
     module = fx.GraphModule(program.root(), program.graph, "Relay")
     module = module if live else fold_constants(module)

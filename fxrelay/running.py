@@ -103,7 +103,8 @@ class Relay:
         Parameters
         ----------
         **options
-            Of torch.compile, such as ``dynamic`` and ``mode``.
+            Of torch.compile, such as ``dynamic``, and ``mode="reduce-overhead"``: on CUDA that
+            replays one graph of kernels a call, which small batches gain most from.
 
         Raises
         ------

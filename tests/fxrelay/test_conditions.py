@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from counting import Convolutions
 from nets import inputs
 from torch import nn
 
@@ -115,26 +116,14 @@ def test_bad_conditions_are_one_error(model):
 
 def test_what_conditions_share_runs_once(model):
     """Forward, denominators and all above the node are computed once for all conditions."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Calls(TorchDispatchMode):
-        convolutions = 0
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            name = str(func)
-            if name.startswith(("aten.convolution.", "aten.convolution_backward.")):
-                batch = args[0].shape[0]
-                self.convolutions += batch
-            return func(*args, **(kwargs or {}))
-
     counts = []
     for k in (1, 5):
-        with Calls() as calls:
+        with Convolutions() as counted:
             attribute(model, conditions=[{"above.1": c} for c in range(k)])
-        counts.append(calls.convolutions)
-    with Calls() as calls:
+        counts.append(counted.samples)
+    with Convolutions() as counted:
         attribute(model)
-    plain = calls.convolutions
+    plain = counted.samples
     below = 6  # three samples: the adjoint of a convolution, and that of the flat first layer
     assert 0 < counts[1] - counts[0] <= 4 * below
     assert counts[0] <= plain + below

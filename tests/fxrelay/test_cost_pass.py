@@ -2,13 +2,26 @@
 
 import pytest
 import torch
+from counting import Convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import fxrelay
 from fxrelay import composites, rules
-from fxrelay.terms import ABS_X, ONE, Form, Rule, Share, Stabilizer, Term
+from fxrelay.terms import (
+    ABS_X,
+    ONE,
+    W_NEGATIVE,
+    W_POSITIVE,
+    X_NEGATIVE,
+    X_POSITIVE,
+    Form,
+    Rule,
+    Share,
+    Stabilizer,
+    Term,
+)
 
 
 def both(model, rule, x, seed):
@@ -143,3 +156,35 @@ def test_random_networks_and_rules_equal_the_reference(layers, rule, first, seed
     assert (cheap.relevance - reference.relevance).norm() <= 1e-9 * size
     for name, value in reference.sinks.items():
         torch.testing.assert_close(cheap.sinks[name], value, rtol=0, atol=1e-9 * float(size))
+
+
+#: rules that the library does not know, as a user writes them
+HELPFUL, HARMFUL = W_POSITIVE + 0.1 * W_NEGATIVE, W_NEGATIVE + 0.1 * W_POSITIVE
+LEAKY = Rule((Share((Term(X_POSITIVE, HELPFUL), Term(X_NEGATIVE, HARMFUL))),), name="leaky z+")
+SIDES = Rule(
+    (
+        Share((Term(X_POSITIVE, HELPFUL), Term(X_NEGATIVE, HARMFUL)), where="positive"),
+        Share((Term(X_POSITIVE, HARMFUL), Term(X_NEGATIVE, HELPFUL)), where="negative"),
+    ),
+    name="leaky, by the sign of the output",
+)
+WEIGHED = Rule((Share((Term(ABS_X, W_POSITIVE), Term(ABS_X, -0.5 * W_NEGATIVE))),), name="weighed")
+
+
+@pytest.mark.parametrize(
+    ("rule", "signed", "nonnegative", "split"),
+    [(LEAKY, 4, 3, 5), (SIDES, 4, 4, 9), (WEIGHED, 3, 3, 5)], ids=str
+)  # fmt: skip
+def test_rules_of_a_user_become_cheap_by_the_same_pass(rule, signed, nonnegative, split):
+    """Convolutions and adjoints of one layer, forward included: none of the rules is known."""
+    conv, x = nn.Conv2d(8, 6, 3).double().eval(), torch.randn(2, 8, 9, 9).double()
+    for model, calls in ((conv, signed), (nn.Sequential(nn.ReLU(), conv).eval(), nonnegative)):
+        seed = torch.rand_like(model(x))
+        graph = fxrelay.annotate(fxrelay.trace(model), composites.uniform(rule))
+        cheap, reference = (fxrelay.relay(graph, reference=flag) for flag in (False, True))
+        for relay, most in ((cheap, calls), (reference, split)):
+            with Convolutions() as counted:
+                relay(x, seed)
+            assert counted.calls == most
+        torch.testing.assert_close(cheap(x, seed).relevance, reference(x, seed).relevance,
+                                   rtol=1e-9, atol=1e-12)  # fmt: skip
