@@ -1,13 +1,12 @@
-"""Loss-free netCDF4 form of a result: what xarray's own round trip would change is kept as text.
+"""Loss-free parts of a result: plain arrays, and one canonical text with all the rest.
 
-netCDF has no booleans, float16, dates or fixed-width text, and xarray turns some attributes into
-others. So arrays are written in a type that netCDF keeps bit by bit, and names, order, dtypes and
-attributes travel beside them as one canonical text in the root attribute `META`.
+netCDF has no booleans, float16, dates or fixed-width text, and xarray's own round trip turns some
+attributes into others. So arrays are kept in a type that netCDF keeps bit by bit, and names,
+order, dtypes and attributes travel beside them in the text.
 """
 
 import json
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -15,16 +14,24 @@ import xarray as xr
 from fxrelay_analysis import canonical
 from fxrelay_analysis.canonical import Json
 from fxrelay_analysis.digesting import datasets, unindexed
+from fxrelay_analysis.netcdf import Variables
 
-META: Final = "fxrelay_store"
+Array = np.ndarray[Any, Any]
 #: dtype kinds that netCDF keeps bit by bit when they are written as integers of the same width
 AS_INTEGER: Final = "bMm"
 Labelled = xr.Dataset | xr.DataArray | xr.DataTree
-ARRAY: Final = "__fxrelay_array__"  # the variable that holds a DataArray's own values
+VALUES: Final = "__fxrelay_array__"  # the variable that holds a DataArray's own values
 
 
-def pack(result: Labelled, facts: dict[str, Json]) -> xr.Dataset | xr.DataTree:
-    """Return what to write for `result`, with `facts` beside it in `META`."""
+class Packed(NamedTuple):
+    """A result as text, and the arrays of every group by name."""
+
+    text: str
+    groups: dict[str, Variables]
+
+
+def pack(result: Labelled, facts: dict[str, Json]) -> Packed:
+    """Return the parts of `result`, with `facts` beside it in the text."""
     nodes = _nodes(result)
     name = None if isinstance(result, xr.Dataset) else canonical.encode(result.name)
     meta = facts | {
@@ -32,33 +39,22 @@ def pack(result: Labelled, facts: dict[str, Json]) -> xr.Dataset | xr.DataTree:
         "name": name,
         "nodes": {path: _describe(ds) for path, ds in nodes.items()},
     }
-    plain = {path: _plain(ds) for path, ds in nodes.items()}
-    out = xr.DataTree.from_dict(plain) if isinstance(result, xr.DataTree) else plain["/"]
-    out.attrs = {META: canonical.text(meta)}
-    return out
+    return Packed(canonical.text(meta), {path: _plain(ds) for path, ds in nodes.items()})
 
 
-def facts(path: Path) -> dict[str, Json]:
-    """Return what was written beside a result, without reading its arrays."""
-    with xr.open_dataset(path, engine="netcdf4", decode_cf=False) as raw:
-        return dict(json.loads(raw.attrs[META]))
+def facts(text: str) -> dict[str, Json]:
+    """Return what stands in the text of a result."""
+    return dict(json.loads(text))
 
 
-def unpack(path: Path) -> tuple[Labelled, dict[str, Json]]:
-    """Read a file that `pack` made: the result and the facts beside it."""
-    meta = facts(path)
+def unpack(meta: dict[str, Json], groups: dict[str, dict[str, Array]]) -> Labelled:
+    """Return the result whose text says `meta`; its arrays are read-only."""
+    nodes = {path: _restore(groups[path], described) for path, described in meta["nodes"].items()}
     if meta["kind"] == "DataTree":
-        with xr.open_datatree(path, engine="netcdf4", decode_cf=False) as tree:
-            nodes = {
-                node.path: _restore(node.to_dataset(inherit=False), meta["nodes"][node.path])
-                for node in tree.subtree
-            }
-        return xr.DataTree.from_dict(nodes, name=canonical.decode(meta["name"])), meta
-    with xr.open_dataset(path, engine="netcdf4", decode_cf=False) as raw:
-        ds = _restore(raw, meta["nodes"]["/"])
+        return xr.DataTree.from_dict(nodes, name=canonical.decode(meta["name"]))
     if meta["kind"] == "DataArray":
-        return ds[ARRAY].rename(canonical.decode(meta["name"])), meta
-    return ds, meta
+        return nodes["/"][VALUES].rename(canonical.decode(meta["name"]))
+    return nodes["/"]
 
 
 def _nodes(result: Labelled) -> dict[str, xr.Dataset]:
@@ -66,14 +62,15 @@ def _nodes(result: Labelled) -> dict[str, xr.Dataset]:
         return datasets(result)
     if isinstance(result, xr.Dataset):
         return {"/": result}
-    return {"/": result.to_dataset(name=ARRAY)}
+    return {"/": result.to_dataset(name=VALUES)}
 
 
 def _describe(ds: xr.Dataset) -> Json:
     variables = [
-        [str(name), list(map(str, v.dims)), v.dtype.str, canonical.encode(v.attrs)]
+        [str(name), list(map(str, v.dims)), list(map(int, v.shape)), v.dtype.str,
+         canonical.encode(v.attrs)]
         for name, v in ds.variables.items()
-    ]
+    ]  # fmt: skip
     return {
         "attrs": canonical.encode(ds.attrs),
         "coords": list(map(str, ds.coords)),
@@ -82,39 +79,37 @@ def _describe(ds: xr.Dataset) -> Json:
     }
 
 
-def _plain(ds: xr.Dataset) -> xr.Dataset:
-    bare = {name: (v.dims, _as_kept(v.to_numpy())) for name, v in ds.variables.items()}
-    out = xr.Dataset(bare)
-    for name, variable in out.variables.items():
-        if variable.dtype.kind == "f":
-            out[name].encoding["_FillValue"] = None
-    return out
+def _plain(ds: xr.Dataset) -> Variables:
+    return {
+        str(name): (tuple(map(str, v.dims)), _as_kept(v.to_numpy()))
+        for name, v in ds.variables.items()
+    }
 
 
-def _as_kept(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _as_kept(array: Array) -> Array:
     if array.dtype.kind in AS_INTEGER or array.dtype == np.float16:
         return np.ascontiguousarray(array).view(f"u{array.itemsize}").reshape(array.shape)
     return array
 
 
-def _restore(raw: xr.Dataset, described: Json) -> xr.Dataset:
+def _restore(arrays: dict[str, Array], described: Json) -> xr.Dataset:
     data = {
-        name: xr.Variable(dims, _as_was(raw.variables[name].to_numpy(), dtype), canonical.decode(a))
-        for name, dims, dtype, a in described["variables"]
+        name: xr.Variable(dims, _as_was(arrays[name], shape, dtype), canonical.decode(attrs))
+        for name, dims, shape, dtype, attrs in described["variables"]
     }
     coords = {name: data.pop(name) for name in described["coords"]}
     ds = xr.Dataset(data, coords, canonical.decode(described["attrs"]))
-    return ds.drop_indexes(described["unindexed"])
+    return ds.drop_indexes(described["unindexed"]) if described["unindexed"] else ds
 
 
-def _as_was(array: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
+def _as_was(array: Array, shape: list[int], dtype: str) -> Array:
     kind = np.dtype(dtype)
     if kind.kind in AS_INTEGER or kind == np.float16:
-        array = np.ascontiguousarray(array).view(kind).reshape(array.shape)
-    return frozen(np.asarray(array, kind))
+        array = np.ascontiguousarray(array).view(kind)
+    return frozen(np.asarray(array, kind).reshape(shape))
 
 
-def frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def frozen(array: Array) -> Array:
     """Return a copy in C order that nobody can unlock: its memory is a bytes object.
 
     The owner of an array can set its flag ``writeable`` back, write, and lock it again; objects

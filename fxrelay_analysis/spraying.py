@@ -1,66 +1,33 @@
 """Spectral Relevance Analysis: every category on its own, then all of them ranked."""
 
 import re
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
-from fxrelay.execute import Executor, Serial
-from fxrelay.schema import (
-    CLASS,
-    LABEL,
-    RANKING,
-    RELEVANCE,
-    SAMPLE,
-    TARGET,
-    describe,
-    validate,
-)
-from fxrelay_analysis import canonical, stages
+from fxrelay.execute import Executor, Serial, executor
+from fxrelay.schema import CLASS, LABEL, RANKING, RELEVANCE, SAMPLE, TARGET, validate
+from fxrelay_analysis import running
+from fxrelay_analysis.pipeline import Parameters, Pipeline
+from fxrelay_analysis.presets import PIPELINES
+from fxrelay_analysis.progress import Progress
 from fxrelay_analysis.ranking import rank
-from fxrelay_analysis.stage import Stage, resolve
-from fxrelay_analysis.store import NETCDF, Store
-
-Parameters = Mapping[str, Mapping[str, Any]]
+from fxrelay_analysis.recipe import Recipe
+from fxrelay_analysis.store import Held, Store
 
 
-class Step(NamedTuple):
-    """One row of the pipeline: `stage` applied to earlier results; `shown` ones reach the tree."""
-
-    name: str
-    stage: type[Stage]
-    inputs: tuple[str, ...]
-    shown: bool = True
-
-
-PIPELINE: Final = (
-    Step("features", stages.preprocess, (RELEVANCE,), shown=False),
-    Step("near", stages.neighbours, ("features",), shown=False),
-    Step("graph", stages.affinity, ("near",), shown=False),
-    Step("spectral", stages.spectral_embedding, ("graph",)),
-    Step("tsne", stages.tsne, ("spectral",)),
-    Step("kmeans", stages.kmeans, ("spectral",)),
-    Step("eigengap", stages.eigengap, ("spectral",)),
-    Step("size", stages.sizes, ("kmeans",)),
-    Step("fisher", stages.fisher, ("spectral", "kmeans")),
-    Step("isolation", stages.isolation, ("graph", "kmeans")),
-    Step("silhouette", stages.silhouette, ("spectral", "kmeans")),
-    Step("prototypes", stages.prototypes, ("spectral", "kmeans")),
-    Step("surplus", stages.surplus, ("features", "kmeans")),
-    Step("verdict", stages.suspicion, ("fisher", "size", "surplus")),
-)
-
-
-class Category(NamedTuple):
-    """The samples of one category, perhaps not read yet."""
+@dataclass(frozen=True)
+class Category:
+    """The samples of one category, perhaps not read yet, and their digests where known."""
 
     name: str
-    relevance: xr.DataArray
+    data: Mapping[str, xr.DataArray]
+    digests: Mapping[str, str] | None = None
 
 
 def spray(
@@ -68,8 +35,11 @@ def spray(
     *,
     store: Store | None = None,
     category: str = LABEL,
+    pipeline: Pipeline | str = "spray",
     parameters: Parameters | None = None,
+    seed: int | None = None,
     executor: Executor | None = None,
+    errors: Literal["report", "raise"] = "report",
     progress: bool = True,
 ) -> xr.DataTree:
     """Analyse each category of an attribution Dataset and rank them by suspicion.
@@ -84,89 +54,159 @@ def spray(
     category : str
         Variable with the category of each sample, for instance ``label`` or ``prediction``.
         Integers are named by the coordinate ``class`` where the Dataset has one.
+    pipeline : Pipeline or str
+        What to do with each category, or the name of a preset (`fxrelay_analysis.presets`).
     parameters : mapping, optional
-        Stage name -> its parameters, e.g. ``{"kmeans": {"n_clusters": range(2, 21)}}``.
+        Step name -> its parameters, e.g. ``{"kmeans": {"n_clusters": range(2, 21)}}``.
+    seed : int, optional
+        Seed of every step that has one and is not given its own.
     executor : Executor, optional
         Where categories run (`fxrelay.execute`); results do not depend on it.
+    errors : "report" or "raise"
+        What to do where a step fails: note it in the group and go on, or stop.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     DataTree
-        A group per category with embeddings, clusterings and scores, and the group ``ranking``
-        with dim ``category``, most suspicious first. Categories with too few samples are listed
-        there with ``analysed`` false, last.
+        A group per category with what the steps gave, and the group ``ranking`` with dim
+        ``category``, most suspicious first. Where a step fails, with too few samples for
+        instance, the group keeps all that did not need it, and its attribute ``failed`` has a
+        line with the reason; groups without ``suspicion`` have it in ``not_analysed`` and come
+        last in the ranking. Attributes of the root: `category`, `recipe` (what was done, as the
+        text of a `fxrelay_analysis.recipe.Recipe`), and `left_out`, the optional steps whose
+        variables are missing.
 
     Raises
     ------
     ValueError
-        If the Dataset, the categories or the parameters are not usable; names all that is wrong.
+        If the Dataset, the categories, the pipeline or the parameters are not usable; names all
+        that is wrong.
+    StepFailed
+        If a step fails and `errors` is "raise".
+
+    Warns
+    -----
+    UserWarning
+        Where a step fails by another error than the ValueError that stages promise.
 
     Notes
     -----
     Lapuschkin et al. 2019, Unmasking Clever Hans predictors; Anders et al. 2022, section 3.
     """
-    given = _checked_parameters(parameters or {})
-    found = _categories(ds, category)
-    work = partial(_analyse, store=store or Store(None), parameters=given)
-    results = (executor or Serial()).map(work, found)
-    bar = tqdm(results, desc="spray", total=len(found), unit="category", disable=not progress)
-    groups = dict(zip([item.name for item in found], bar, strict=True))
-    note = {"category": category, "parameters": canonical.text(canonical.encode(given))}
-    tree = {"/": xr.Dataset(attrs=note), f"/{RANKING}": rank(groups)}
-    return xr.DataTree.from_dict(tree | {f"/{name}": group for name, group in groups.items()})
+    recipe = Recipe(category=category, pipeline=pipeline, parameters=parameters or {}, seed=seed)
+    if errors not in ("report", "raise"):
+        raise ValueError(f"spray: needs errors='report' or 'raise'; got {errors!r}.")
+    validate(ds, finite=False)
+    chosen, left_out = running.available(_chosen(pipeline, parameters, seed), ds, "spray")
+    store = store or Store(None)
+    found = _looked_up(_categories(ds, category, chosen), chosen, store, ds)
+    groups = _groups(found, chosen, store, executor or Serial(), errors, progress)
+    notes = {"category": category, "recipe": recipe.text, "left_out": "\n".join(left_out)}
+    root = xr.Dataset(attrs={name: note for name, note in notes.items() if note})
+    nodes = {"/": root, f"/{RANKING}": rank(groups)}
+    return xr.DataTree.from_dict(nodes | {f"/{name}": group for name, group in groups.items()})
 
 
-def _analyse(item: Category, *, store: Store, parameters: Parameters) -> xr.Dataset:
-    relevance = _loaded(item.relevance)
-    group = xr.Dataset(coords={SAMPLE: relevance[SAMPLE]}, attrs={"category": item.name})
-    least = _least_samples(parameters)
-    if len(relevance) < least:
-        return group.assign_attrs(not_analysed=f"needs {least} samples; got {len(relevance)}")
-    results: dict[str, Any] = {RELEVANCE: relevance}
-    with threadpool_limits(1):
-        for step in PIPELINE:
-            inputs = [results[name] for name in step.inputs]
-            given = parameters.get(step.stage.__name__, {})
-            results[step.name] = store.cache(step.stage)(*inputs, **given)
-    shown = [_as_dataset(results[step.name]) for step in PIPELINE if step.shown]
-    merged = xr.merge([group, *shown], combine_attrs="drop_conflicts", join="exact")
-    return describe(merged)
+def follow(recipe: Recipe, ds: xr.Dataset, *, progress: bool = True) -> xr.DataTree:
+    """Run a recipe on a Dataset: `spray`, with the store and the executor that the recipe names.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    ds : Dataset
+        What the recipe calls `data`; who calls opens it.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataTree
+        As of `spray`; its attribute `recipe` is the text of `recipe`.
+    """
+    with executor(recipe.workers, recipe.scheduler) as place:
+        tree = spray(
+            ds, store=Store(recipe.store), category=recipe.category, pipeline=recipe.pipeline,
+            parameters=recipe.parameters, seed=recipe.seed, executor=place, progress=progress,
+        )  # fmt: skip
+    return tree.assign_attrs(recipe=recipe.text)
 
 
-def _as_dataset(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    return result.to_dataset() if isinstance(result, xr.DataArray) else result
+def _chosen(pipeline: Pipeline | str, parameters: Parameters | None, seed: int | None) -> Pipeline:
+    if isinstance(pipeline, str):
+        if pipeline not in PIPELINES:
+            raise ValueError(
+                f"spray: needs a Pipeline or the name of one, {', '.join(PIPELINES)}; got "
+                f"{pipeline!r}."
+            )
+        pipeline = PIPELINES[pipeline]
+    return pipeline.given(parameters or {}, seed) if parameters or seed is not None else pipeline
 
 
-def _loaded(relevance: xr.DataArray) -> xr.DataArray:
-    if relevance.chunks is None:
-        return relevance
-    with NETCDF:
-        return relevance.compute(scheduler="synchronous")
+def _looked_up(
+    items: list[Category], pipeline: Pipeline, store: Store, ds: xr.Dataset
+) -> dict[str, xr.Dataset | Category]:
+    """Return the groups that the store has, and the categories that are to be computed.
+
+    What is in memory is looked up here, so that only work travels; lazy data where it is read.
+    """
+    if any(value.chunks is not None for item in items for value in item.data.values()):
+        return {item.name: item for item in items}
+    found: dict[str, xr.Dataset | Category] = {}
+    for item in items:
+        held = {name: store.hold(value) for name, value in item.data.items()}
+        group = running.recall(pipeline, held, store)
+        digests = {name: one.digest for name, one in held.items()}
+        found[item.name] = Category(item.name, item.data, digests) if group is None else group
+    if any(isinstance(part, Category) for part in found.values()):
+        validate(ds)  # what was found was finite when it was computed
+    return found
 
 
-def _least_samples(parameters: Parameters) -> int:
-    near = resolve(stages.neighbours, dict(parameters.get("neighbours", {})))["n_neighbours"]
-    most = resolve(stages.kmeans, dict(parameters.get("kmeans", {})))["n_clusters"]
-    return max(int(near) + 1, int(np.max(most)), 4)
+def _groups(
+    found: Mapping[str, xr.Dataset | Category],
+    pipeline: Pipeline,
+    store: Store,
+    executor: Executor,
+    errors: str,
+    progress: bool,
+) -> dict[str, xr.Dataset]:
+    bar = Progress(len(found), len(pipeline.steps), progress)
+    todo = [part for part in found.values() if isinstance(part, Category)]
+    work = partial(_analyse, pipeline=pipeline, store=store, errors=errors, bar=bar)
+    results, groups = executor.map(work, todo), {}
+    for name, part in found.items():
+        result = next(results) if isinstance(part, Category) else running.Result(part)
+        for line in result.unexpected:
+            warnings.warn(
+                f"spray: category {name!r}: {line}. The group tells what it lacks; "
+                "errors='raise' shows where it happened.",
+                stacklevel=3,
+            )
+        groups[name] = result.group.assign_attrs(category=name)
+        bar.category(name)
+    bar.close()
+    return groups
 
 
-def _checked_parameters(parameters: Parameters) -> dict[str, dict[str, Any]]:
-    known = {step.stage.__name__: step.stage for step in PIPELINE}
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise ValueError(
-            f"spray: needs parameters for stages among {', '.join(known)}; got "
-            f"{', '.join(unknown)}. Rename or drop them."
-        )
-    for name, given in parameters.items():
-        resolve(known[name], dict(given))
-    return {name: dict(given) for name, given in parameters.items()}
+def _analyse(
+    item: Category, *, pipeline: Pipeline, store: Store, errors: str, bar: Progress
+) -> running.Result:
+    data = running.loaded(item.data)
+    known, held = item.digests, {}
+    for name, value in data.items():
+        held[name] = store.hold(value) if known is None else Held(known[name], value=value)
+    group = running.recall(pipeline, held, store) if known is None else None
+    if group is not None:
+        return running.Result(group)
+    try:
+        return running.compute(pipeline, held, store, reporting=errors == "report", tick=bar.step)
+    except running.StepFailed as error:
+        raise running.StepFailed(f"spray: category {item.name!r}: {error}") from error.__cause__
 
 
-def _categories(ds: xr.Dataset, category: str) -> list[Category]:
-    validate(ds)
+def _categories(ds: xr.Dataset, category: str, pipeline: Pipeline) -> list[Category]:
     if category not in ds or ds[category].dims != (SAMPLE,):
         found = ", ".join(str(n) for n in ds.variables if ds[n].dims == (SAMPLE,)) or "none"
         raise ValueError(
@@ -182,9 +222,17 @@ def _categories(ds: xr.Dataset, category: str) -> list[Category]:
     kinds = _kinds(values, category)
     names = [_name(ds, kind) for kind in kinds]
     _check_names(names)
-    relevance = ds[RELEVANCE].reset_coords(drop=True)
-    rows: Iterator[Any] = (np.flatnonzero(values == kind) for kind in kinds)
-    return [Category(n, relevance.isel({SAMPLE: r})) for n, r in zip(names, rows, strict=True)]
+    rows = (_rows(values == kind) for kind in kinds)
+    return [
+        Category(n, running.variables(pipeline, ds, r)) for n, r in zip(names, rows, strict=True)
+    ]
+
+
+def _rows(member: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | slice:
+    """Return positions; a slice, which copies nothing, where they are one block."""
+    rows = np.flatnonzero(member)
+    block = len(rows) == rows[-1] - rows[0] + 1
+    return slice(int(rows[0]), int(rows[-1]) + 1) if block else rows
 
 
 def _kinds(values: np.ndarray[Any, Any], category: str) -> np.ndarray[Any, Any]:

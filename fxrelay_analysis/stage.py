@@ -1,6 +1,5 @@
 """What a stage is: a pure function of labelled data with declared parameters and a version."""
 
-import types
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -9,7 +8,7 @@ import param
 import xarray as xr
 
 from fxrelay import schema
-from fxrelay_analysis.digesting import digest
+from fxrelay_analysis.coding import code_digest
 
 
 class Stage(param.ParameterizedFunction):
@@ -17,7 +16,7 @@ class Stage(param.ParameterizedFunction):
 
     A subclass declares its parameters (typed, bounded, with ``doc``), a `version`, and `compute`,
     a static method that takes the inputs and every parameter by name. Raise `version` when
-    anything that `compute` calls gives other results.
+    what another package does for `compute` gives other results.
     """
 
     version: ClassVar[int] = 1
@@ -34,11 +33,11 @@ class Stage(param.ParameterizedFunction):
 
     @classmethod
     def code(cls) -> str:
-        """Return the digest of what `compute` does, blind to comments, layout and docstring."""
-        function = cls.compute
-        around = [cell.cell_contents for cell in function.__closure__ or ()]
-        defaults = [function.__defaults__, function.__kwdefaults__]
-        return digest([_code(function.__code__, function.__doc__), defaults, around])
+        """Return the digest of what `compute` does, with all that it reaches in its package.
+
+        Comments, layout and docstrings do not count; versions of the libraries it names do.
+        """
+        return code_digest(cls.compute)
 
 
 class Counts(param.Parameter):
@@ -59,6 +58,11 @@ class Counts(param.Parameter):
                 f"such, not {val!r}."
             )
 
+    @staticmethod
+    def settle(value: Any) -> list[int]:
+        """Return the one form of a sweep's values: a list."""
+        return [value] if isinstance(value, int) else list(value)
+
 
 def signature(stage: type[Stage]) -> str:
     """Return the full name of a stage, module and class."""
@@ -66,7 +70,7 @@ def signature(stage: type[Stage]) -> str:
 
 
 def resolve(stage: type[Stage], given: dict[str, Any]) -> dict[str, Any]:
-    """Return the value of every parameter of a stage, defaults included.
+    """Return the value of every parameter of a stage, defaults included, sweeps as lists.
 
     Raises
     ------
@@ -75,21 +79,30 @@ def resolve(stage: type[Stage], given: dict[str, Any]) -> dict[str, Any]:
     ValueError
         Names every parameter whose value has a wrong type or is out of bounds.
     """
-    declared = {name: stage.param[name] for name in stage.param if name != "name"}
+    declared = parameters_of(stage)
     unknown = sorted(given.keys() - declared.keys())
     if unknown:
         raise TypeError(
-            f"{stage.__name__}: needs parameters among {', '.join(sorted(declared)) or 'none'}; "
-            f"got {', '.join(unknown)}. Rename or drop them."
+            f"{stage.__name__}: needs parameters among {', '.join(declared) or 'none'}; got "
+            f"{', '.join(unknown)}. Rename or drop them."
         )
-    wrong = [text for name, value in given.items() if (text := _fault(declared[name], value))]
+    wrong = [text for name, value in given.items() if (text := fault(declared[name], value))]
     if wrong:
         raise ValueError(
             f"{stage.__name__}: needs values as help(stages.{stage.__name__}) says; got:\n"
             + "\n".join(f"  - {text}" for text in wrong)
             + "\nChange what is named."
         )
-    return {name: given.get(name, getattr(stage, name)) for name in sorted(declared)}
+    values = {name: given.get(name, getattr(stage, name)) for name in declared}
+    return {
+        name: declared[name].settle(value) if isinstance(declared[name], Counts) else value
+        for name, value in values.items()
+    }
+
+
+def parameters_of(stage: type[Stage]) -> dict[str, param.Parameter]:
+    """Return the declared parameters of a stage by name, sorted."""
+    return {name: stage.param[name] for name in sorted(stage.param) if name != "name"}
 
 
 def variable(data: xr.Dataset | xr.DataArray, name: str, where: str) -> xr.DataArray:
@@ -126,23 +139,10 @@ def _in_c_order(data: Any) -> Any:
     return data
 
 
-def _fault(parameter: param.Parameter, value: Any) -> str:
+def fault(parameter: param.Parameter, value: Any) -> str:
+    """Return what is wrong with a value of a parameter; nothing is the empty text."""
     try:
         parameter._validate(value)
     except (ValueError, TypeError) as error:
         return f"{parameter.name}={value!r}: {error}"
     return ""
-
-
-def _code(code: types.CodeType, doc: str | None) -> list[Any]:
-    inner = [
-        _code(c, None) if isinstance(c, types.CodeType) else _constant(None if c == doc else c)
-        for c in code.co_consts
-    ]
-    names = [list(code.co_names), list(code.co_varnames)]
-    counts = [code.co_argcount, code.co_kwonlyargcount, code.co_flags]
-    return [code.co_code, code.co_exceptiontable, *names, *counts, inner]
-
-
-def _constant(value: object) -> str:
-    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)

@@ -1,23 +1,51 @@
 """Memory for pure stages: a result is looked up by the content that it was computed from."""
 
-import threading
+import time
 import warnings
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from fxrelay.files import writable_folder, write_netcdf
+from fxrelay.files import writable_folder
 from fxrelay_analysis import canonical
-from fxrelay_analysis.digesting import Content, content, digest
-from fxrelay_analysis.packing import Labelled, facts, pack, unpack
+from fxrelay_analysis.digesting import digest
+from fxrelay_analysis.known import Known
+from fxrelay_analysis.netcdf import NETCDF as NETCDF
+from fxrelay_analysis.packing import Labelled
+from fxrelay_analysis.shelf import Entry, Key, Pruned, Shelf
 from fxrelay_analysis.stage import Stage, resolve, signature
 
-Key = dict[str, Any]
-#: netCDF crashes when two threads of a process use it
-NETCDF: Final = threading.Lock()
+Compute = Callable[[], Labelled]
+#: how often a damaged file is looked for again; it cannot be removed where only reading is allowed
+ATTEMPTS: Final = 3
+
+
+class Damaged(Exception):
+    """A file that was there did not hold what its name says; it is removed."""
+
+
+class Held:
+    """A result by its digest; its content is read, and checked, when it is asked for."""
+
+    def __init__(
+        self, digest: str, read: Compute | None = None, value: Labelled | None = None
+    ) -> None:
+        self.digest, self._read, self._value = digest, read, value
+
+    @property
+    def value(self) -> Any:
+        """The content, a Dataset, DataArray or DataTree.
+
+        Raises
+        ------
+        Damaged
+            If its file is gone or damaged.
+        """
+        if self._value is None and self._read is not None:
+            self._value = self._read()
+        return self._value
 
 
 class Store:
@@ -32,19 +60,28 @@ class Store:
     ----------
     path : path or None
         The folder, made when missing; None computes every time.
+    max_bytes : int, optional
+        Size of all files from which on those used least recently are removed; by default none
+        are. Results that are being written may exceed it for a moment.
 
     Raises
     ------
     OSError
         If the folder cannot be written.
+    ValueError
+        If `max_bytes` is negative.
     """
 
-    def __init__(self, path: str | Path | None) -> None:
+    def __init__(self, path: str | Path | None, max_bytes: int | None = None) -> None:
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError(f"Store: needs max_bytes >= 0; got {max_bytes}. None is no limit.")
         self.path = None if path is None else writable_folder(path, "Store")
+        self.max_bytes = max_bytes
+        self._shelf = None if self.path is None else Shelf(self.path, max_bytes)
         self._known = Known()
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[Path | None]]:
-        return Store, (self.path,)
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path | None, int | None]]:
+        return Store, (self.path, self.max_bytes)
 
     def cache(self, stage: type[Stage]) -> Callable[..., Any]:
         """Return `stage` with memory: same call, same result, computed once.
@@ -55,14 +92,16 @@ class Store:
             If `stage` is not a stage: functions have no declared version and no parameters.
         """
         _check_stage(stage, "cache")
-        if self.path is None:
+        if self._shelf is None:
             return stage
 
         def remembered(*inputs: Labelled, **parameters: Any) -> Labelled:
-            key = self._key(stage, inputs, parameters)
-            name = self._file(stage, digest(key))
-            found = self._read(name, key)
-            return self._compute(stage, inputs, parameters, name, key) if found is None else found
+            _check_inputs(stage, inputs)
+            held = [self.hold(item) for item in inputs]
+            for _ in range(ATTEMPTS):
+                with suppress(Damaged):  # the file is gone now
+                    return self.result(stage, held, parameters).value
+            return stage(*inputs, **parameters)
 
         remembered.__name__, remembered.__doc__ = stage.__name__, stage.__doc__
         return remembered
@@ -71,121 +110,161 @@ class Store:
         """Return hit or miss as text and, for a miss, what differs from the nearest entry."""
         _check_stage(stage, "explain")
         label = signature(stage)
-        if self.path is None:
+        if self._shelf is None:
             return f"miss: {label}: Store(None) keeps nothing"
-        key = self._key(stage, inputs, parameters)
-        name = self._file(stage, digest(key))
-        if self._read(name, key) is not None:
-            return f"hit: {label}: {name.stem}"
-        entries = [e for path in sorted(name.parent.glob("*.nc")) if (e := _stored_key(path))]
+        _check_inputs(stage, inputs)
+        key = stage_key(stage, [self._known.digest(item) for item in inputs], parameters)
+        found = self._shelf.find(stage.__name__, digest(key))
+        if found and self._shelf.read(found, key) is not None:
+            return f"hit: {label}: {found.path.stem}"
+        if found:
+            return f"miss: {label}: its entry {found.path.stem} is damaged"
+        entries = [e for e in self._shelf.keys(stage.__name__) if _flat(e)]
         if not entries:
             return f"miss: {label}: no entry of this stage"
-        if key in entries:
-            return f"miss: {label}: its entry {name.stem} is damaged"
         lines = min((_differences(entry, key) for entry in entries), key=len)
         return "\n".join([f"miss: {label}: the nearest of {len(entries)} entries differs", *lines])
 
-    def _key(self, stage: type[Stage], inputs: tuple[Any, ...], parameters: dict[str, Any]) -> Key:
-        _check_inputs(stage, inputs)
-        return {
-            "stage": signature(stage),
-            "version": stage.version,
-            "code": stage.code(),
-            "parameters": {k: canonical.encode(v) for k, v in resolve(stage, parameters).items()},
-            "inputs": [self._known.digest(item) for item in inputs],
-        }
+    def prune(
+        self,
+        *,
+        max_bytes: int | None = None,
+        older_than: float | timedelta | None = None,
+        stage: type[Stage] | str | None = None,
+    ) -> Pruned:
+        """Remove results, and temporary files that a killed process left an hour ago or more.
 
-    def _file(self, stage: type[Stage], key: str) -> Path:
-        if self.path is None:
-            raise ValueError("Store: needs a folder; got None. Use Store(path).")
-        return self.path / stage.__name__ / f"{key}.nc"
+        Safe while other processes read and write: what they hold open stays readable, and what
+        they then miss they compute.
 
-    def _read(self, name: Path, key: Key) -> Any:
-        try:
-            if not name.exists():
-                return None
-            with NETCDF:
-                result, meta = unpack(name)
-            same = canonical.text(meta["key"]) == canonical.text(key)
-            intact = same and digest(result) == meta["digest"]
-        except Exception:  # whatever a damaged file raises, it counts as missing
-            return None
-        return self._known.add(result, meta["digest"]) if intact else None
+        Parameters
+        ----------
+        max_bytes : int, optional
+            Remove those used least recently until no more are left.
+        older_than : float (seconds) or timedelta, optional
+            Only those that were not used for so long.
+        stage : stage or its name, optional
+            Only results of this stage; whole runs are kept under ``pipeline``.
 
-    def _compute(
-        self, stage: type[Stage], inputs: tuple[Any, ...], parameters: Any, name: Path, key: Key
-    ) -> Labelled:
-        result = stage(*inputs, **parameters)
-        problem = "its content does not survive the file"
-        try:
-            packed = pack(result, {"key": key, "digest": digest(result)})
-            with NETCDF:
-                write_netcdf(packed, name)
-            found = self._read(name, key)
-        except Exception as error:  # a full disk or an odd type must not cost the result
-            found, problem = None, str(error)
+        Returns
+        -------
+        Pruned
+            Numbers and bytes of what was removed and is left. Without any argument only
+            temporary files go.
+
+        Raises
+        ------
+        ValueError
+            If a bound is negative.
+        """
+        age = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
+        if min(max_bytes or 0, age or 0) < 0:
+            raise ValueError(
+                f"Store.prune: needs max_bytes and older_than >= 0; got {max_bytes} and {age}."
+            )
+        if self._shelf is None:
+            return Pruned(0, 0, 0, 0)
+        label = stage.__name__ if isinstance(stage, type) else stage
+        return self._shelf.prune(label, age, max_bytes)
+
+    def hold(self, item: Labelled) -> Held:
+        """Return an object of the caller's with its digest."""
+        return Held(self._known.digest(item), value=item)
+
+    def result(
+        self,
+        stage: type[Stage],
+        inputs: Sequence[Held],
+        parameters: Mapping[str, Any],
+        worth: float = 0.0,
+    ) -> Held:
+        """Return the result of a stage, looked up or else computed.
+
+        Parameters
+        ----------
+        stage : stage
+        inputs : Held results
+        parameters : mapping
+        worth : float
+            Seconds that a computation has to take for its result to be kept.
+        """
+        key = stage_key(stage, [item.digest for item in inputs], parameters)
+        return self.remember(
+            stage.__name__, key, lambda: stage(*[i.value for i in inputs], **parameters), worth
+        )
+
+    def remember(self, label: str, key: Key, compute: Compute, worth: float = 0.0) -> Held:
+        """Return what is kept under a key, or else compute it and keep it."""
+        found = self.recall(label, key)
         if found is not None:
             return found
+        start = time.perf_counter()
+        result = compute()
+        if self._shelf is None or time.perf_counter() - start < worth:
+            return self.hold(result)
+        return self.keep(label, key, result)
+
+    def recall(self, label: str, key: Key) -> Held | None:
+        """Return what is kept under a key, not read yet, or None."""
+        entry = None if self._shelf is None else self._shelf.find(label, digest(key))
+        return Held(entry.digest, lambda: self._read(entry, key)) if entry else None
+
+    def keep(self, label: str, key: Key, result: Labelled) -> Held:
+        """Write a result; warn, and return it as it is, where that is not possible."""
+        if self._shelf is None:
+            return self.hold(result)
+        problem = "its content does not survive the file"
+        try:
+            entry = self._shelf.write(label, digest(key), key, result)
+            held = Held(entry.digest, lambda: self._read(entry, key), self._read(entry, key))
+            self._shelf.make_room(entry)
+            return held
+        except Damaged:
+            pass
+        except Exception as error:  # a full disk or an odd type must not cost the result
+            problem = str(error)
         warnings.warn(
-            f"Store: needs to write {stage.__name__} to {str(name)!r}; got: {problem}. The result "
-            "is returned but not kept. Free some space or change what the stage returns.",
-            stacklevel=3,
+            f"Store: needs to write {label} to {str(self.path)!r}; got: {problem}. The result is "
+            "returned but not kept. Free some space or change what the stage returns.",
+            stacklevel=4,
         )
-        return result
+        return self.hold(result)
+
+    def _read(self, entry: Entry, key: Key) -> Labelled:
+        result = None if self._shelf is None else self._shelf.read(entry, key)
+        if result is None:
+            with suppress(OSError):
+                entry.path.unlink()
+            raise Damaged(str(entry.path))
+        return self._known.add(result, entry.digest)
 
 
-class Known:
-    """Digests of objects that this process got from a store, while they live and are unchanged."""
+def stage_key(stage: type[Stage], inputs: Sequence[str], parameters: Mapping[str, Any]) -> Key:
+    """Return the key of a result: all that it depends on.
 
-    def __init__(self) -> None:
-        self._entries: dict[int, tuple[weakref.ref[Any], Content, str]] = {}
-
-    def add(self, obj: Labelled, value: str) -> Labelled:
-        """Remember the digest of `obj`, whose arrays are read-only."""
-        here, entries = id(obj), self._entries
-        text, arrays = content(obj)
-        kept = [array if _locked(array) else np.array(array) for array in arrays]
-        forget = weakref.ref(obj, lambda _: entries.pop(here, None))
-        entries[here] = (forget, Content(text, kept), value)
-        return obj
-
-    def digest(self, obj: Labelled) -> str:
-        """Return the digest of `obj`, without hashing it when it is known and unchanged."""
-        known = self._entries.get(id(obj))
-        if known is None or known[0]() is not obj:
-            return digest(obj)
-        text, arrays = content(obj)
-        same = text == known[1].text and all(map(_same, known[1].arrays, arrays))
-        return known[2] if same else digest(obj)
-
-
-def _locked(array: Any) -> bool:
-    """Tell whether nobody can ever write: the memory is that of a bytes object (or none)."""
-    while isinstance(array, np.ndarray):
-        if array.nbytes == 0:
-            return True
-        array = array.base
-    return isinstance(array, bytes)
-
-
-def _same(kept: Any, now: Any) -> bool:
-    return kept is now if _locked(kept) else digest(kept) == digest(np.asarray(now))
-
-
-def _stored_key(path: Path) -> Key | None:
-    try:
-        with NETCDF:
-            key = dict(facts(path)["key"])
-        _flat(key)
-    except Exception:  # damaged or foreign: as good as missing
-        return None
-    return key
+    Parameters
+    ----------
+    stage : stage
+    inputs : digests of the inputs
+    parameters : mapping of those that are not at their default
+    """
+    return {
+        "stage": signature(stage),
+        "version": stage.version,
+        "code": stage.code(),
+        "parameters": {k: canonical.encode(v) for k, v in resolve(stage, dict(parameters)).items()},
+        "inputs": list(inputs),
+    }
 
 
 def _flat(key: Key) -> dict[str, str]:
-    parts = {f"parameter {k}": v for k, v in key["parameters"].items()}
-    parts |= {f"input {i}": v for i, v in enumerate(key["inputs"])}
-    parts |= {name: key[name] for name in ("version", "code")}
+    """Return the parts of a key as texts, none where it is no key of a stage."""
+    try:
+        parts = {f"parameter {k}": v for k, v in key["parameters"].items()}
+        parts |= {f"input {i}": v for i, v in enumerate(key["inputs"])}
+        parts |= {name: key[name] for name in ("version", "code")}
+    except (KeyError, AttributeError, TypeError):
+        return {}
     return {name: canonical.text(value) for name, value in parts.items()}
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fxrelay_analysis import Store, stages
-from fxrelay_analysis import store as store_module
+from fxrelay_analysis import Store, netcdf, stages
 from tests.fxrelay_analysis.toys import counted, mixed, odd
 
 
@@ -62,12 +61,12 @@ def test_a_full_disk_costs_no_result(store, data, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_module, "write_netcdf", full)
-    name = store._file(counted, store_module.digest(store._key(counted, (data,), {})))
+    monkeypatch.setattr(netcdf, "write", full)
     with pytest.warns(UserWarning, match="Store") as caught:
         result = store.cache(counted)(data)
     assert str(caught[0].message) == (
-        f"Store: needs to write counted to {str(name)!r}; got: [Errno 28] No space left on device. "
+        f"Store: needs to write counted to {str(store.path)!r}; got: [Errno 28] No space left on "
+        "device. "
         "The result is returned but not kept. Free some space or change what the stage returns."
     )
     assert result.identical(counted(data))
@@ -84,9 +83,9 @@ def _work(path):
     return [near(_features(), n_neighbours=k) for k in range(3, 9)]
 
 
-def test_four_writers_share_a_folder(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        results = pool.map(_work, [tmp_path] * 4)
+def test_eight_writers_share_a_folder(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        results = pool.map(_work, [tmp_path] * 8, chunksize=1)
     for found in results:
         for a, k in zip(found, range(3, 9), strict=True):
             assert a.identical(stages.neighbours(_features(), n_neighbours=k))
@@ -97,17 +96,16 @@ def test_four_writers_share_a_folder(tmp_path):
 def test_a_killed_writer_leaves_a_usable_store(tmp_path):
     code = """
         import sys, numpy as np, xarray as xr, pathlib
-        from fxrelay_analysis import Store, stages, store
-        write = store.write_netcdf
-        def slow(data, path):
+        from fxrelay_analysis import Store, stages, netcdf
+        write = netcdf.write_atomically
+        def slow(path, fill):
             def half(p):
-                data.to_netcdf(p, engine="netcdf4")
+                fill(p)
                 p.write_bytes(p.read_bytes()[:1000])
                 print("half", flush=True)
                 import time; time.sleep(60)
-            from fxrelay.files import write_atomically
-            write_atomically(path, half)
-        store.write_netcdf = slow
+            write(path, half)
+        netcdf.write_atomically = slow
         x = xr.DataArray(np.random.default_rng(0).normal(size=(60, 5)),
                          {"sample": np.arange(60)}, ("sample", "feature"))
         Store(sys.argv[1]).cache(stages.neighbours)(x)

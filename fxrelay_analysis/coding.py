@@ -1,0 +1,198 @@
+"""What a function does, as a digest: its code and all of its own package that it reaches.
+
+Comments, layout and docstrings do not count. Constants, tables and helpers of the same package do,
+and so do the versions of the libraries that the code names: a changed helper is another function.
+"""
+
+import dis
+import sys
+import types
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import metadata
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from fxrelay_analysis import canonical
+from fxrelay_analysis.digesting import digest
+
+#: packages whose code is followed, beside the function's own
+FOLLOWED: Final = ("fxrelay", "fxrelay_analysis")
+#: name that is imported -> name of its distribution, where they differ
+DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "skimage": "scikit-image", "umap": "umap-learn"}
+Function = types.FunctionType
+
+
+class Watched(NamedTuple):
+    """A digest, and what to look at to know that it still holds."""
+
+    digest: str
+    functions: list[tuple[Function, Any]]  # and their state
+    names: list[tuple[dict[str, Any], str, Any]]  # namespace, name, value
+    tables: list[tuple[dict[Any, Any], list[Any]]]  # and their items
+
+    def holds(self) -> bool:
+        """Tell whether nothing was changed since."""
+        return (
+            all(_alike(_state(function), then) for function, then in self.functions)
+            and all(space.get(name, self) is value for space, name, value in self.names)
+            and all(_alike(_items(table), then) for table, then in self.tables)
+        )
+
+
+_KNOWN: "WeakKeyDictionary[Callable[..., Any], Watched]" = WeakKeyDictionary()
+
+
+def code_digest(function: Callable[..., Any]) -> str:
+    """Return the digest of what a function does, looked at anew when anything changed."""
+    known = _KNOWN.get(function)
+    if known is None or not known.holds():
+        known = _KNOWN[function] = _look(function)
+    return known.digest
+
+
+class _Reader:
+    """Follows names from a function to all that it reaches, each once."""
+
+    def __init__(self, package: str) -> None:
+        self.packages = {package, *FOLLOWED}
+        self.parts: list[Any] = []
+        self.libraries: set[str] = set()
+        self.seen: dict[int, Any] = {}
+        self.functions: list[tuple[Function, Any]] = []
+        self.names: list[tuple[dict[str, Any], str, Any]] = []
+        self.tables: list[tuple[dict[Any, Any], list[Any]]] = []
+
+    def function(self, function: Function) -> None:
+        code = function.__code__
+        self.functions.append((function, _state(function)))
+        self.parts.append(_code(code, function.__doc__))
+        for cell in function.__closure__ or ():
+            self.value("closure", cell.cell_contents)
+        self.value("defaults", [function.__defaults__, function.__kwdefaults__])
+        self.libraries |= set(_imported(code))
+        names = _named(code)
+        for name in names:
+            if name in function.__globals__:
+                value = function.__globals__[name]
+                self.names.append((function.__globals__, name, value))
+                self.module(value, names) if _is_module(value) else self.value(name, value)
+
+    def module(self, module: types.ModuleType, names: tuple[str, ...]) -> None:
+        top = module.__name__.partition(".")[0]
+        if top not in self.packages:
+            self.libraries.add(top)
+            return
+        for name in names:
+            if name in vars(module):
+                self.names.append((vars(module), name, vars(module)[name]))
+                self.value(name, vars(module)[name])
+
+    def value(self, name: str, value: Any) -> None:
+        if id(value) in self.seen:
+            return
+        if isinstance(value, Function | type | dict):
+            self.seen[id(value)] = value
+        if isinstance(value, Function):
+            if self.own(value):
+                self.function(value)
+        elif isinstance(value, type):
+            self.kind(value)
+        elif isinstance(value, dict) and not _plain(value):
+            self.table(name, value)
+        elif (text := _plain(value)) is not None:
+            self.parts.append([name, text])
+
+    def table(self, name: str, table: dict[Any, Any]) -> None:
+        self.tables.append((table, _items(table)))
+        for key, item in table.items():
+            self.value(f"{name}[{key!r}]", item)
+
+    def kind(self, kind: type) -> None:
+        if not self.own(kind):
+            self.libraries.add(kind.__module__.partition(".")[0])
+            return
+        for name, member in sorted(vars(kind).items()):
+            plain = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+            if isinstance(plain, Function):
+                self.value(name, plain)
+
+    def own(self, value: Any) -> bool:
+        return str(value.__module__).partition(".")[0] in self.packages
+
+
+def _look(function: Callable[..., Any]) -> Watched:
+    if not isinstance(function, Function):
+        raise TypeError(
+            f"compute: needs a plain Python function; got {type(function).__qualname__}. Wrap it "
+            "in a function, so that its code can be told apart."
+        )
+    reader = _Reader(function.__module__.partition(".")[0])
+    reader.seen[id(function)] = function
+    reader.function(function)
+    versions = {name: v for name in reader.libraries if (v := _version(name))}
+    return Watched(digest([reader.parts, versions]), reader.functions, reader.names, reader.tables)
+
+
+def _state(function: Function) -> list[Any]:
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [function.__code__, function.__defaults__, function.__kwdefaults__, *cells]
+
+
+def _items(table: dict[Any, Any]) -> list[Any]:
+    return [item for pair in table.items() for item in pair]
+
+
+def _alike(now: list[Any], then: list[Any]) -> bool:
+    return len(now) == len(then) and all(a is b for a, b in zip(now, then, strict=True))
+
+
+def _plain(value: Any) -> str | None:
+    try:
+        return canonical.text(canonical.encode(value))
+    except (TypeError, ValueError, RecursionError):
+        return _constant(value) if isinstance(value, set | frozenset) else None
+
+
+def _is_module(value: Any) -> bool:
+    return isinstance(value, types.ModuleType)
+
+
+@lru_cache(maxsize=4096)
+def _named(code: types.CodeType) -> tuple[str, ...]:
+    """Return all names that a code and the codes inside it use, sorted."""
+    inner = [name for c in code.co_consts if isinstance(c, types.CodeType) for name in _named(c)]
+    return tuple(sorted({*code.co_names, *inner}))
+
+
+def _imported(code: types.CodeType) -> Iterator[str]:
+    for step in dis.get_instructions(code):
+        if step.opname == "IMPORT_NAME":
+            yield str(step.argval).partition(".")[0]
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _imported(inner)
+
+
+@lru_cache(maxsize=256)
+def _version(name: str) -> str:
+    if name in sys.stdlib_module_names:
+        return ".".join(map(str, sys.version_info[:2]))
+    try:
+        return metadata.version(DISTRIBUTIONS.get(name, name))
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _code(code: types.CodeType, doc: str | None) -> list[Any]:
+    inner = [
+        _code(c, None) if isinstance(c, types.CodeType) else _constant(None if c == doc else c)
+        for c in code.co_consts
+    ]
+    names = [list(code.co_names), list(code.co_varnames)]
+    counts = [code.co_argcount, code.co_kwonlyargcount, code.co_flags]
+    return [code.co_code, code.co_exceptiontable, *names, *counts, inner]
+
+
+def _constant(value: object) -> str:
+    return repr(sorted(map(repr, value))) if isinstance(value, set | frozenset) else repr(value)

@@ -1,0 +1,218 @@
+"""A pipeline at work on one category, with memory for each step and for the whole."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from fxrelay.schema import SAMPLE, SUSPICION, describe
+from fxrelay_analysis.assembling import joined
+from fxrelay_analysis.coding import code_digest
+from fxrelay_analysis.netcdf import NETCDF
+from fxrelay_analysis.pipeline import Pipeline, listed
+from fxrelay_analysis.shelf import Key
+from fxrelay_analysis.store import ATTEMPTS, Damaged, Held, Store, stage_key
+
+#: folder of the results of whole runs in a store
+RUNS: Final = "pipeline"
+#: seconds from which on the result of a step is worth a file of its own
+WORTH: Final = 0.01
+Tick = Callable[[], None]
+
+
+class StepFailed(RuntimeError):
+    """A step of a pipeline raised; its cause is the error."""
+
+
+class Result(NamedTuple):
+    """The group of a category, and what failed other than by a clear ValueError."""
+
+    group: xr.Dataset
+    unexpected: tuple[str, ...] = ()
+
+
+def run(pipeline: Pipeline, ds: xr.Dataset, store: Store | None = None) -> xr.Dataset:
+    """Run a pipeline on all samples of a Dataset at once.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    ds : Dataset
+        With the variables that the pipeline takes.
+    store : Store, optional
+        Where the results of steps, and of the whole, are kept and looked up.
+
+    Returns
+    -------
+    Dataset
+        What the steps that are shown gave.
+
+    Raises
+    ------
+    ValueError
+        Names all variables that the Dataset lacks.
+    StepFailed
+        Names the step; its cause is what the stage raised.
+    """
+    store = store or Store(None)
+    pipeline, _ = available(pipeline, ds, "run")
+    held = {name: store.hold(value) for name, value in loaded(variables(pipeline, ds)).items()}
+    found = recall(pipeline, held, store)
+    return compute(pipeline, held, store, reporting=False).group if found is None else found
+
+
+def available(pipeline: Pipeline, ds: xr.Dataset, where: str) -> tuple[Pipeline, tuple[str, ...]]:
+    """Return the pipeline without optional steps that lack a variable, and their names.
+
+    Raises
+    ------
+    ValueError
+        Names every step that is not optional and lacks a variable.
+    """
+    lacking = {
+        step.name: [n for n in step.inputs if n not in pipeline.by_name and n not in ds.variables]
+        for step in pipeline.steps
+    }
+    left_out = pipeline.after(n for n, gone in lacking.items() if gone and _optional(pipeline, n))
+    faults = [
+        f"step {name!r}: no step and no variable named {', '.join(gone)}"
+        for name, gone in lacking.items()
+        if gone and name not in left_out
+    ]
+    if faults:
+        raise ValueError(
+            f"{where}: needs variables among {', '.join(map(str, ds.variables))}; got:\n"
+            + listed(faults)
+        )
+    return pipeline.without(left_out) if left_out else pipeline, tuple(sorted(left_out))
+
+
+def variables(pipeline: Pipeline, ds: xr.Dataset, rows: Any = None) -> dict[str, xr.DataArray]:
+    """Return the variables that a pipeline takes, at `rows` of the samples."""
+    named = {name: ds[name].reset_coords(drop=True) for name in pipeline.variables}
+    if rows is None:
+        return named
+    return {n: v.isel({SAMPLE: rows}) if SAMPLE in v.dims else v for n, v in named.items()}
+
+
+def loaded(data: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Return variables in memory, read by this thread alone."""
+    with NETCDF:
+        return {
+            name: value if value.chunks is None else value.compute(scheduler="synchronous")
+            for name, value in data.items()
+        }
+
+
+def recall(pipeline: Pipeline, held: Mapping[str, Held], store: Store) -> xr.Dataset | None:
+    """Return the result of a whole run where the store has it; no step is looked at."""
+    if store.path is None:
+        return None
+    try:
+        found = store.recall(RUNS, run_key(pipeline, held))
+        return None if found is None else found.value
+    except Damaged:
+        return None
+
+
+def compute(
+    pipeline: Pipeline,
+    held: Mapping[str, Held],
+    store: Store,
+    *,
+    reporting: bool = True,
+    tick: Tick = lambda: None,
+) -> Result:
+    """Run the steps of a pipeline that the store does not have, on one thread.
+
+    Results of steps are read only where a step that has to be computed, or the tree, needs them.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    held : mapping
+        The variables that it takes.
+    store : Store
+    reporting : bool
+        Note a step that fails in the attribute ``failed``, with its reason, and go on with those
+        that do not need it; where no ``suspicion`` comes out, also in ``not_analysed``.
+    tick : callable
+        Called after each step.
+
+    Raises
+    ------
+    StepFailed
+        If a step fails and `reporting` is false.
+    """
+    with threadpool_limits(1):
+        for _ in range(ATTEMPTS):
+            try:
+                done = _steps(pipeline, held, store, reporting, tick)
+                break
+            except Damaged:  # its file is gone now
+                continue
+        else:
+            done = _steps(pipeline, held, Store(None), reporting, tick)
+    if done.group.attrs.get("failed"):
+        return done
+    kept = store.keep(RUNS, run_key(pipeline, held), done.group)
+    return Result(kept.value)
+
+
+def run_key(pipeline: Pipeline, held: Mapping[str, Held]) -> Key:
+    """Return the key of a whole run: every step with its key, and the content of the variables."""
+    steps = [
+        [step.name, list(step.inputs), step.shown, step.suffix,
+         stage_key(step.stage, (), step.parameters)]
+        for step in pipeline.order
+    ]  # fmt: skip
+    inputs = [[name, held[name].digest] for name in pipeline.variables]
+    return {"steps": steps, "inputs": inputs, "code": code_digest(joined)}
+
+
+def _steps(
+    pipeline: Pipeline, held: Mapping[str, Held], store: Store, reporting: bool, tick: Tick
+) -> Result:
+    results, failed = dict(held), dict[str, Exception]()
+    group = _empty(held)
+    for step in pipeline.order:
+        if not set(step.inputs) - set(results):
+            try:
+                inputs = [results[name] for name in step.inputs]
+                done = store.result(step.stage, inputs, step.parameters, WORTH)
+                group = joined(group, step, done.value) if step.shown else group
+                results[step.name] = done
+            except Damaged:
+                raise
+            except Exception as error:
+                if not reporting:
+                    raise StepFailed(f"step {step.name!r}: {_reason(error)}") from error
+                failed[step.name] = error
+        tick()
+    return _noted(describe(group), failed)
+
+
+def _empty(held: Mapping[str, Held]) -> xr.Dataset:
+    ids = [item.value[SAMPLE] for item in held.values() if SAMPLE in item.value.coords]
+    return xr.Dataset(coords={SAMPLE: ids[0].variable} if ids else {})
+
+
+def _noted(group: xr.Dataset, failed: Mapping[str, Exception]) -> Result:
+    lines = {name: f"{name}: {_reason(error)}" for name, error in failed.items()}
+    odd = tuple(lines[n] for n, e in failed.items() if not isinstance(e, ValueError))
+    if not lines:
+        return Result(group)
+    notes = {"failed": "\n".join(lines.values())}
+    if SUSPICION not in group:
+        notes["not_analysed"] = next(iter(lines.values()))
+    return Result(group.assign_attrs(notes), odd)
+
+
+def _reason(error: Exception) -> str:
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return f"{kind}{error}"
+
+
+def _optional(pipeline: Pipeline, name: str) -> bool:
+    return pipeline.by_name[name].optional

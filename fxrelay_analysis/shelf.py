@@ -1,0 +1,156 @@
+"""The files of a store: one immutable netCDF4 file per result, named by key and content.
+
+``<stage>/<kk>/<key>-<content>.nc``: both digests stand in the name, so that what a result is can
+be known without reading it. It is checked when it is read; what does not match counts as missing.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fxrelay_analysis import canonical, netcdf
+from fxrelay_analysis.digesting import digest
+from fxrelay_analysis.packing import Labelled, facts, pack, unpack
+
+Key = dict[str, Any]
+SUFFIX: Final = ".nc"
+#: seconds after which a temporary file is nobody's: no writer takes that long
+STRAY: Final = 3600.0
+
+
+class Entry(NamedTuple):
+    """A file and the digest of the result in it."""
+
+    path: Path
+    digest: str
+
+
+class Pruned(NamedTuple):
+    """What was removed and what is left."""
+
+    n_removed: int
+    bytes_removed: int
+    n_left: int
+    bytes_left: int
+
+
+class Shelf:
+    """Files of results in a folder, at most `max_bytes` of them."""
+
+    def __init__(self, folder: Path, max_bytes: int | None) -> None:
+        self.folder, self.max_bytes = folder, max_bytes
+        self._bytes: int | None = None  # of all files, as far as this process knows
+
+    def place(self, label: str, key: str) -> Path:
+        """Return the folder of the results with that key."""
+        return self.folder / label / key[:2]
+
+    def find(self, label: str, key: str) -> Entry | None:
+        """Return the file with that key; it counts as used from now on."""
+        place, start = self.place(label, key), f"{key}-"
+        try:
+            names = sorted(n for n in os.listdir(place) if n.startswith(start))
+        except OSError:
+            return None
+        for name in names:
+            if name.endswith(SUFFIX) and _touch(place / name):
+                return Entry(place / name, name.removesuffix(SUFFIX)[len(start) :])
+        return None
+
+    def read(self, entry: Entry, key: Key) -> Labelled | None:
+        """Return the result, or None where the file is gone, damaged or another key's."""
+        try:
+            text, groups = netcdf.read(entry.path)
+            meta = facts(text)
+            if canonical.text(meta.pop("key")) != canonical.text(key):
+                return None
+            result = unpack(meta, groups)
+            return result if digest(result) == entry.digest else None
+        except Exception:  # whatever a damaged file raises, it counts as missing
+            return None
+
+    def write(self, label: str, key: str, full: Key, result: Labelled) -> Entry:
+        """Write a result."""
+        value = digest(result)
+        path = self.place(label, key) / f"{key}-{value}{SUFFIX}"
+        packed = pack(result, {"key": full})
+        netcdf.write(path, packed.text, packed.groups)
+        return Entry(path, value)
+
+    def make_room(self, entry: Entry) -> None:
+        """Remove what was used least recently where `entry` made too many bytes."""
+        if self.max_bytes is None or not entry.path.exists():
+            return
+        if self._bytes is not None:
+            self._bytes += entry.path.stat().st_size
+        if self._bytes is None or self._bytes > self.max_bytes:
+            self.prune(None, None, self.max_bytes)
+
+    def keys(self, label: str) -> Iterator[Key]:
+        """Yield the keys of all results under a label that can be read."""
+        for path in sorted((self.folder / label).glob(f"*/*{SUFFIX}")):
+            try:
+                yield dict(facts(netcdf.text(path))["key"])
+            except Exception:  # damaged or foreign: as good as missing
+                continue
+
+    def prune(self, label: str | None, age: float | None, most: int | None) -> Pruned:
+        """Remove stray temporary files and results; see `Store.prune`."""
+        now = time.time()
+        for path in self.folder.rglob(f".*{SUFFIX}.*.tmp"):
+            _remove_if(path, lambda status: now - status.st_mtime > STRAY)
+        files = list(self._files())
+        chosen = [f for f in files if label is None or f[0].parts[-3] == label]
+        if age is None and most is None and label is None:
+            chosen = []
+        if age is not None:
+            chosen = [f for f in chosen if now - f[1].st_atime > age]
+        if most is not None:
+            chosen = _oldest(chosen, sum(f[1].st_size for f in chosen) - most)
+        gone = {path: f.st_size for path, f in chosen if _remove_if(path, lambda _: True)}
+        left = [f.st_size for path, f in files if path not in gone]
+        self._bytes = sum(left)
+        return Pruned(len(gone), sum(gone.values()), len(left), self._bytes)
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for path in self.folder.glob(f"*/??/*-*{SUFFIX}"):
+            try:
+                yield path, path.stat()
+            except OSError:  # another process removed it
+                continue
+
+
+def _oldest(
+    files: list[tuple[Path, os.stat_result]], too_many: int
+) -> list[tuple[Path, os.stat_result]]:
+    """Return the files that were used least recently, until `too_many` bytes are reached."""
+    chosen = []
+    for path, status in sorted(files, key=lambda f: (f[1].st_atime_ns, f[0])):
+        if too_many <= 0:
+            break
+        chosen.append((path, status))
+        too_many -= status.st_size
+    return chosen
+
+
+def _touch(path: Path) -> bool:
+    """Set the time of last use to now; tell whether the file is there."""
+    try:
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return False
+    except OSError:  # a folder that may only be read
+        return True
+    return True
+
+
+def _remove_if(path: Path, condition: Any) -> bool:
+    try:
+        if not condition(path.stat()):
+            return False
+        path.unlink()
+    except OSError:  # another process was quicker, or it may not be removed
+        return False
+    return True
