@@ -5,6 +5,9 @@ import numpy as np
 #: a lasso is reduced to this many corners, so that a share link stays short
 MAX_CORNERS = 48
 
+#: left, bottom, right, top
+Extent = tuple[float, float, float, float]
+
 
 def in_box(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Mask the points inside a box.
@@ -70,10 +73,59 @@ def simplify(corners: np.ndarray, most: int = MAX_CORNERS) -> np.ndarray:
     return corners
 
 
-def nearest(points: np.ndarray, at: tuple[float, float], radius: float = np.inf) -> int | None:
-    """Return the position of the point next to `at`, or None when none is within the radius."""
-    if not len(points):
-        return None
-    squared = ((points - np.asarray(at)) ** 2).sum(axis=1)
-    best = int(np.argmin(squared))
-    return best if squared[best] <= radius**2 else None
+def extent(points: np.ndarray, padding: float = 0.04, aspect: float | None = None) -> Extent:
+    """Return the box around the finite points.
+
+    Parameters
+    ----------
+    points : float array, shape (n, 2)
+    padding : float, >= 0
+        Added on every side, as a share of the larger side.
+    aspect : float, > 0, optional
+        Width by height of the plot: the box is widened so that both axes have one scale.
+
+    Returns
+    -------
+    left, bottom, right, top : float
+        (-1, -1, 1, 1) where no point is finite; never without area.
+    """
+    finite = points[np.isfinite(points).all(axis=1)]
+    if not len(finite):
+        return -1.0, -1.0, 1.0, 1.0
+    low, high = finite.min(axis=0).astype(float), finite.max(axis=0).astype(float)
+    middle, half = (low + high) / 2, (high - low) / 2
+    half = np.where(half > 0, half, 0.5 * max(half.max(), 1e-9) or 0.5) * (1 + 2 * padding)
+    if aspect is not None:
+        tall = max(half[1], half[0] / aspect)
+        half = np.array([tall * aspect, tall])
+    left, bottom, right, top = (float(v) for v in (*(middle - half), *(middle + half)))
+    return left, bottom, right, top
+
+
+def inside(points: np.ndarray, view: Extent) -> np.ndarray:
+    """Mask the points in a part of the plane, shape (n,)."""
+    return in_box(points, np.array([view[:2], view[2:]]))
+
+
+def dilate(image: np.ndarray, pixels: int) -> np.ndarray:
+    """Thicken what is drawn in an image by some pixels, downwards and to the sides.
+
+    Parameters
+    ----------
+    image : uint8 array, shape (height, width, 4)
+        What is not drawn has alpha 0.
+    pixels : int, >= 0
+
+    Returns
+    -------
+    uint8 array, shape (height, width, 4)
+    """
+    out = image
+    for _ in range(pixels):
+        grown = out.copy()
+        for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            near = np.roll(out, step, axis=axis)
+            empty = (grown[..., 3] == 0) & (near[..., 3] > 0)
+            grown[empty] = near[empty]
+        out = grown
+    return out

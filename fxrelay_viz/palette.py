@@ -21,7 +21,7 @@ SEQUENTIAL: Final = "440154,31688e,35b779,fde725"
 #: integers with more values than this are shown on a continuous scale
 MOST_CATEGORIES: Final = 40
 #: shades of the continuous scale
-SHADES: Final = 64
+SHADES: Final = 32
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,11 @@ def _colour(n: int) -> str:
         return CATEGORIES[n]
     hue = (n * 0.618034) % 1.0  # golden angle: neighbours differ
     return _hex(np.array(colorsys.hls_to_rgb(hue, 0.45 + 0.15 * (n % 2), 0.55)))
+
+
+def rgb(colours: Sequence[str]) -> np.ndarray:
+    """Return hexadecimal colours as numbers 0..255, shape (n, 3)."""
+    return np.array([[int(c[n : n + 2], 16) for n in (1, 3, 5)] for c in colours], dtype=np.uint8)
 
 
 def _hex(colour: np.ndarray) -> str:

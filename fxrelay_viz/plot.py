@@ -1,6 +1,6 @@
-"""The embedding plot: elements in a pane, gestures out as plain geometry."""
+"""The embedding plot: a cloud in a pane, gestures out as plain geometry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import holoviews as hv
@@ -9,106 +9,153 @@ import panel as pn
 from holoviews import streams
 
 from fxrelay_viz import elements
-from fxrelay_viz.geometry import nearest
+from fxrelay_viz.elements import Cloud
+from fxrelay_viz.geometry import Extent, extent
 from fxrelay_viz.palette import Colouring
 from fxrelay_viz.theme import style
 
-#: how near to a point, as a share of the plot, the pointer has to be
-REACH: Final = 0.02
-TOOLS: Final = ("box_select", "lasso_select", "pan", "wheel_zoom", "reset")
+TOOLS: Final = ("box_select", "lasso_select", "pan", "box_zoom", "wheel_zoom", "reset")
+EMPTY: Final = Cloud(np.zeros((0, 2)), Colouring(np.zeros(0, int), (), (), ()), np.zeros(0, bool))
+#: a raster is never drawn larger, whatever a browser asks for
+MOST_PIXELS: Final = 2048
+
+#: what the pointer is next to: place, (width, height) of the view -> position or None
+Near = Callable[[tuple[float, float], tuple[float, float]], int | None]
 
 
 class EmbeddingPlot:
-    """Draws points, as glyphs or raster by their number, and reports gestures.
+    """Draws points, as glyphs or raster by their number in view, and reports gestures.
+
+    The figure is made once, with the first cloud, and only its data changes afterwards, so that
+    tools, zoom and gestures of the browser survive every update.
 
     Parameters
     ----------
     on_gesture : callable
         Called with ("box", (left, bottom, right, top)), ("lasso", corners) or ("tap", position).
     on_hover : callable
-        Called with the position of the point under the pointer, once per point.
+        Called with the position of the point under the pointer, or None, once per change.
     """
 
     def __init__(
-        self, on_gesture: Callable[[str, Any], None], on_hover: Callable[[int], None]
+        self, on_gesture: Callable[[str, Any], None], on_hover: Callable[[int | None], None]
     ) -> None:
         self._on_gesture, self._on_hover = on_gesture, on_hover
-        self._shown: tuple[Any, ...] = ()
-        self._xy = np.zeros((0, 2))
+        self._near: Near = lambda place, spans: None
+        self._over: int | None = None
+        self._marked: list[int] = []
+        self._cloud, self._view, self._size = EMPTY, extent(EMPTY.points), (700, 500)
+        self._home, self._figure = self._view, None
+        self._pipes: dict[str, Any] = {}
         self._streams: list[Any] = []
-        self._data = streams.Pipe(data=None)
-        self._ring = streams.Pipe(data=np.zeros((0, 2)))
-        self._range = streams.RangeXY()
         self.pane = pn.pane.HoloViews(
-            None, backend="bokeh", sizing_mode="stretch_both", min_height=360, linked_axes=False
+            None, backend="bokeh", sizing_mode="stretch_both", min_height=240, linked_axes=False
         )
 
     @property
     def is_raster(self) -> bool:
-        """Whether there are too many points for glyphs."""
-        return len(self._xy) > elements.MOST_GLYPHS
+        """Whether there are too many points in view for glyphs."""
+        return elements.is_raster(self._cloud, self._view)
 
-    def show(
-        self, xy: np.ndarray, colouring: Colouring, selected: np.ndarray, names: tuple[str, str]
-    ) -> None:
-        """Draw the points; the plot keeps its zoom while the points stay the same."""
-        same = self._xy.shape == xy.shape and np.array_equal(self._xy, xy)
-        self._xy = xy
-        frame = (xy, colouring, selected, names)
-        shown = (names, colouring.colours if self.is_raster else None)
-        if same and self._shown == shown:
-            self._data.send(frame)
-            return
-        self._shown = shown
-        self.pane.object = self._build(frame)
+    def show(self, cloud: Cloud, near: Near) -> None:
+        """Draw a cloud; the plot keeps its zoom while the points stay the same."""
+        moved = cloud.points is not self._cloud.points
+        self._cloud, self._near = cloud, near
+        if moved:
+            self._marked = []
+            self._fit()
+        if self.pane.object is None:
+            self._build()
+        else:
+            self._draw()
 
-    def mark(self, position: int | None) -> None:
-        """Put a ring around one point, or around none."""
-        self._ring.send(self._xy[[] if position is None else [position]])
+    def mark(self, positions: Sequence[int]) -> None:
+        """Put a ring around points, or around none."""
+        if self._pipes and list(positions) != self._marked:
+            self._marked = list(positions)
+            self._pipes["ring"].send(self._cloud.points[self._marked])
+
+    def outline(self, outlines: Sequence[np.ndarray]) -> None:
+        """Draw the outlines of what was selected."""
+        if self._pipes and len(outlines) + len(self._pipes["regions"].data):
+            self._pipes["regions"].send(tuple(outlines))
+
+    def close(self) -> None:
+        """Let go of everything; the plot is not used again."""
+        for stream in (*self._streams, *self._pipes.values()):
+            stream.clear()
+            stream.source = None
+        self._pipes, self._streams, self._figure = {}, [], None
+        self._cloud, self._near = EMPTY, lambda place, spans: None
+        self._on_gesture, self._on_hover = lambda kind, value: None, lambda position: None
+
+    # drawing
+
+    def _fit(self) -> None:
+        """Show everything, at one scale on both axes."""
+        width, height = self._size
+        self._home = self._view = extent(self._cloud.points, aspect=width / height)
+        if self._figure is not None:  # streams report without the lock of the document
+            figure, home = self._figure, self._home
+            pn.state.execute(lambda: _set_ranges(figure, home), schedule=bool(pn.state.curdoc))
+
+    def _draw(self) -> None:
+        self._pipes["cloud"].send((self._cloud, self._view, self._size))
+
+    def _build(self) -> None:
+        first = (self._cloud, self._view, self._size)
+        self._pipes = {
+            "cloud": streams.Pipe(data=first),
+            "ring": streams.Pipe(data=np.zeros((0, 2))),
+            "regions": streams.Pipe(data=()),
+        }
+        cloud, ring, regions = self._pipes.values()
+        image = hv.DynamicMap(_image, streams=[cloud])
+        layers = (
+            image
+            * hv.DynamicMap(_glyphs, streams=[cloud])
+            * hv.DynamicMap(lambda data: _fixed(elements.regions(data)), streams=[regions])
+            * hv.DynamicMap(lambda data: _fixed(elements.ring(data)), streams=[ring])
+        )
+        self._listen(image)
+        self.pane.object = layers.opts(
+            responsive=True, active_tools=["box_select", "wheel_zoom"], toolbar="above",
+            show_legend=False, hooks=[self._made, style], backend="bokeh",
+        )  # fmt: skip
+
+    def _made(self, plot: Any, element: Any) -> None:
+        figure = plot.state
+        if figure is not self._figure:
+            self._figure = figure
+            _set_ranges(figure, self._home)
+        for axis, name in zip((figure.xaxis, figure.yaxis), self._cloud.names, strict=True):
+            axis.axis_label = name
+
+    # gestures
+
+    def _listen(self, source: Any) -> None:
+        listeners = {
+            streams.BoundsXY(source=source): self._box,
+            streams.Lasso(source=source): self._lasso,
+            streams.SingleTap(source=source): self._tap,
+            streams.PointerXY(source=source): self._hover,
+            streams.RangeXY(source=source): self._zoom,
+            streams.PlotSize(source=source): self._resize,
+        }
+        for stream, listener in listeners.items():
+            stream.add_subscriber(listener)
+        self._streams = list(listeners)
 
     def hit(self, x: float | None, y: float | None) -> int | None:
         """Return the position of the point at these coordinates, or None."""
-        if x is None or y is None or not len(self._xy):
+        if x is None or y is None or not len(self._cloud.points):
             return None
-        spans = [self._range.x_range, self._range.y_range]
-        low, high = self._xy.min(axis=0), self._xy.max(axis=0)
-        size = [
-            (s[1] - s[0]) if s else float(b - a) for s, a, b in zip(spans, low, high, strict=True)
-        ]
-        scale = np.array([abs(s) or 1.0 for s in size])
-        return nearest(self._xy / scale, (x / scale[0], y / scale[1]), REACH)
+        left, bottom, right, top = self._view
+        return self._near((x, y), (right - left, top - bottom))
 
-    def _build(self, frame: tuple[Any, ...]) -> Any:
-        for stream in (*self._streams, self._range, self._data):
-            stream.clear()
-        self._data = streams.Pipe(data=frame)
-        self._ring = streams.Pipe(data=np.zeros((0, 2)))
-        draw = elements.cloud if self.is_raster else elements.points
-        base = hv.DynamicMap(lambda data: _with_tools(draw(*data)), streams=[self._data])
-        if self.is_raster:
-            base = _with_tools(elements.raster(base, frame[1].colours))
-        ring = hv.DynamicMap(lambda data: elements.ring(data), streams=[self._ring])
-        self._listen(base)
-        return (base * ring).opts(
-            responsive=True,
-            active_tools=["box_select", "wheel_zoom"],
-            toolbar="above",
-            show_legend=False,
-            xlabel=frame[3][0],
-            ylabel=frame[3][1],
-            hooks=[style],
-            backend="bokeh",
-        )
-
-    def _listen(self, source: Any) -> None:
-        bounds, lasso = streams.BoundsXY(source=source), streams.Lasso(source=source)
-        tap, pointer = streams.SingleTap(source=source), streams.PointerXY(source=source)
-        self._range = streams.RangeXY(source=source)
-        bounds.add_subscriber(lambda bounds: bounds and self._on_gesture("box", bounds))
-        lasso.add_subscriber(self._lasso)
-        tap.add_subscriber(self._tap)
-        pointer.add_subscriber(self._hover)
-        self._streams = [bounds, lasso, tap, pointer]
+    def _box(self, bounds: Extent | None) -> None:
+        if bounds is not None:
+            self._on_gesture("box", bounds)
 
     def _lasso(self, geometry: np.ndarray | None) -> None:
         if geometry is not None and len(geometry) > 2:
@@ -121,11 +168,55 @@ class EmbeddingPlot:
 
     def _hover(self, x: float | None, y: float | None) -> None:
         position = self.hit(x, y)
-        if position is not None:
+        if position != self._over:
+            self._over = position
             self._on_hover(position)
 
+    def _zoom(self, x_range: Any, y_range: Any) -> None:
+        if x_range is None or y_range is None:
+            return
+        view = (float(x_range[0]), float(y_range[0]), float(x_range[1]), float(y_range[1]))
+        if view != self._view:
+            many = len(self._cloud.points) > elements.MOST_GLYPHS
+            self._view = view
+            if many:
+                self._draw()
 
-def _with_tools(element: Any) -> Any:
-    return element.opts(
-        tools=list(TOOLS), default_tools=[], padding=0.04, responsive=True, backend="bokeh"
+    def _resize(self, width: int | None, height: int | None, scale: float = 1.0) -> None:
+        if not width or not height:
+            return
+        size = (min(int(width), MOST_PIXELS), min(int(height), MOST_PIXELS))
+        if size != self._size:
+            self._size = size
+            if self._view == self._home:
+                self._fit()
+            self._draw()
+
+
+def _image(data: tuple[Cloud, Extent, tuple[int, int]]) -> Any:
+    cloud, view, size = data
+    if elements.is_raster(cloud, view):
+        return _fixed(elements.raster(cloud, view, size))
+    blank = np.zeros((1, 1, 4), dtype=np.uint8)
+    return _fixed(hv.RGB(blank, bounds=view, vdims=[*"RGBA"]))
+
+
+def _glyphs(data: tuple[Cloud, Extent, tuple[int, int]]) -> Any:
+    cloud, view, _ = data
+    if elements.is_raster(cloud, view):
+        return _fixed(elements.points(EMPTY))
+    return _fixed(
+        elements.points(cloud, view if len(cloud.points) > elements.MOST_GLYPHS else None)
     )
+
+
+def _fixed(element: Any) -> Any:
+    return element.opts(
+        tools=list(TOOLS), default_tools=[], apply_ranges=False, responsive=True, backend="bokeh"
+    )
+
+
+def _set_ranges(figure: Any, view: Extent) -> None:
+    left, bottom, right, top = view
+    figure.x_range.update(start=left, end=right, reset_start=left, reset_end=right)
+    figure.y_range.update(start=bottom, end=top, reset_start=bottom, reset_end=top)

@@ -1,27 +1,33 @@
-"""How every plot looks: a HoloViews hook that sets the Bokeh figure."""
+"""How every plot looks, on a light and a dark page: a HoloViews hook that sets the figure."""
 
 from typing import Any, Final
 
-from bokeh.models import BoxSelectTool, LassoSelectTool
+from bokeh.models import BoxSelectTool, LassoSelectTool, WheelZoomTool
 
-RULE: Final = "#cfd4dc"
-GRID: Final = "#eef0f4"
-SOFT: Final = "#6b7280"
+ACCENT: Final = "#3f74bf"
+#: seen on a light and on a dark ground
+INK: Final = "#e0418a"
+RULE: Final = "#8a93a355"
+SOFT: Final = "#828b99"
 
 
 def style(plot: Any, element: Any) -> None:
     """Set the figure's colours and fonts; gestures go to Python and select nothing by themselves.
 
-    The canvas is drawn in 2-D: WebGL is many times slower where it is emulated.
+    The canvas is drawn in 2-D: WebGL is many times slower where it is emulated. The ground is the
+    page's own, light or dark.
     """
     figure = plot.state
     for tool in figure.tools:
         if isinstance(tool, (BoxSelectTool, LassoSelectTool)):
             tool.renderers, tool.continuous = [], False
+        if isinstance(tool, WheelZoomTool):
+            tool.zoom_on_axis = False
     figure.toolbar.logo, figure.output_backend = None, "canvas"
     figure.outline_line_color = None
-    figure.grid.grid_line_color = GRID
-    figure.background_fill_color = figure.border_fill_color = "#ffffff"
+    figure.grid.grid_line_color = RULE
+    figure.grid.grid_line_alpha = 0.5
+    figure.background_fill_color = figure.border_fill_color = None
     for axis in figure.axis:
         axis.axis_label_standoff = 4
         axis.axis_line_color = axis.major_tick_line_color = RULE

@@ -10,7 +10,7 @@ MODES: Final[Mapping[str, str]] = {
     "input": "Input",
     "heatmap": "Heatmap",
     "overlay": "Overlay",
-    "side": "Side by side",
+    "side": "Both",
 }
 THUMBNAIL: Final = 96
 HOVER: Final = 160

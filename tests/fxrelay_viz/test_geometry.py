@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxrelay_viz.geometry import in_box, in_polygon, nearest, simplify
+from fxrelay_viz.geometry import dilate, extent, in_box, in_polygon, inside, simplify
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(-1, 1, size=(500, 2))
@@ -49,7 +49,30 @@ def test_simplify_keeps_the_shape_of_a_lasso():
     assert (simplify(lasso[:10]) == lasso[:10]).all()
 
 
-def test_nearest():
-    assert nearest(POINTS, tuple(POINTS[17])) == 17
-    assert nearest(POINTS, (9.0, 9.0), radius=0.1) is None
-    assert nearest(POINTS[:0], (0.0, 0.0)) is None
+def test_extent_is_padded_and_finite():
+    points = np.array([[0.0, 0.0], [10.0, 4.0], [np.nan, 99.0]])
+    assert extent(points, padding=0.0) == (0, 0, 10, 4)
+    assert np.allclose(extent(points, padding=0.05), (-0.5, -0.2, 10.5, 4.2))
+    assert extent(np.zeros((0, 2))) == (-1, -1, 1, 1)
+    left, bottom, right, top = extent(np.full((3, 2), 7.0))
+    assert left < 7 < right
+    assert bottom < 7 < top
+
+
+@given(st.floats(0.2, 5), st.integers(0, 2**31))
+def test_extent_of_an_aspect_has_one_scale_and_holds_every_point(aspect: float, seed: int):
+    points = np.random.default_rng(seed).normal(size=(20, 2)) * [3, 1]
+    view = extent(points, aspect=aspect)
+    assert np.isclose((view[2] - view[0]) / (view[3] - view[1]), aspect)
+    assert inside(points, view).all()
+
+
+def test_dilate_thickens_and_keeps_what_is_drawn():
+    image = np.zeros((5, 5, 4), np.uint8)
+    image[2, 2] = 1, 2, 3, 255
+    grown = dilate(image, 1)
+    assert (grown[..., 3] > 0).sum() == 5
+    assert (dilate(image, 2)[..., 3] > 0).sum() == 13
+    assert (grown[2, 1] == image[2, 2]).all()
+    assert dilate(image, 0) is image
+    assert image[..., 3].sum() == 255

@@ -1,6 +1,6 @@
 import numpy as np
 
-from fxrelay_viz.palette import GREY, SHADES, colouring
+from fxrelay_viz.palette import GREY, SHADES, colouring, rgb
 
 
 def test_noise_is_grey_and_changes_no_other_colour():
@@ -28,7 +28,7 @@ def test_two_hundred_categories_have_two_hundred_colours():
 def test_numbers_are_on_one_scale_and_gaps_are_grey():
     chosen = colouring(np.array([0.0, 0.5, 1.0, np.nan]))
     assert chosen.limits == (0.0, 1.0)
-    assert chosen.codes.tolist() == [0, 32, SHADES - 1, SHADES]
+    assert chosen.codes.tolist() == [0, SHADES // 2, SHADES - 1, SHADES]
     assert chosen.colours[SHADES] == GREY
     assert colouring(np.full(3, np.nan)).codes.tolist() == [SHADES] * 3
     assert colouring(np.full(3, 7.0)).limits == (7.0, 7.0)
@@ -42,3 +42,7 @@ def test_many_integers_are_numbers_and_booleans_are_categories():
 def test_text_with_gaps_and_mixed_values_are_categories():
     chosen = colouring(np.array(["a", None, 3, np.nan], object))
     assert chosen.labels == ("3", "None", "a", "nan")
+
+
+def test_rgb_reads_hexadecimal():
+    assert rgb(("#000000", "#ff8001")).tolist() == [[0, 0, 0], [255, 128, 1]]

@@ -1,0 +1,69 @@
+"""The landing page: classes by how suspicious they are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from fxrelay_viz.category import Rank
+from fxrelay_viz.markup.basics import button, empty, pager
+
+HEADS = ("", "Class", "Suspicion", "Samples", "Clusters", "Odd cluster", "From the odd cluster")
+
+
+def ranking(
+    ranks: Sequence[Rank],
+    images: Mapping[str, Sequence[str]],
+    page: int,
+    size: int,
+    query: str = "",
+) -> str:
+    """Return one row per category, most suspicious first, one click into it.
+
+    Parameters
+    ----------
+    ranks : sequence of Rank
+        Of all categories.
+    images : mapping of name to addresses
+        What is shown of a category.
+    page, size : int
+        Page, from 0, and its number of rows.
+    query : str
+        Only categories with this in their name are listed.
+    """
+    most = max((r.suspicion or 0.0 for r in ranks), default=0.0) or 1.0
+    places = {rank.name: n for n, rank in enumerate(ranks, start=1)}
+    found = [rank for rank in ranks if query.casefold() in rank.name.casefold()]
+    shown = found[page * size : (page + 1) * size]
+    rows = "".join(_row(places[r.name], r, most, images.get(r.name, ())) for r in shown)
+    head = "".join(f"<span>{text}</span>" for text in HEADS)
+    more = pager(page, len(found), size, "ranking-page") if len(found) > size else ""
+    table = f'<div class="table"><div class="head" aria-hidden="true">{head}</div>{rows}</div>'
+    return (
+        f'<section class="ranking"><h1>Which class cheats?</h1><p class="lead">{_lead(ranks)}</p>'
+        f"{table if found else empty('No class has this in its name.')}{more}</section>"
+    )
+
+
+def _lead(ranks: Sequence[Rank]) -> str:
+    flagged = sum(rank.flagged for rank in ranks)
+    verdict = f"{flagged} flagged" if flagged else "none flagged"
+    return (
+        f"{len(ranks):,} classes by how suspicious their clusters of explanations are, {verdict}. "
+        "Open one to look at its clusters."
+    )
+
+
+def _row(place: int, rank: Rank, most: float, images: Iterable[str]) -> str:
+    share = 100 * max(rank.suspicion or 0.0, 0.0) / most
+    score = "" if rank.suspicion is None else f"{rank.suspicion:.2f}"
+    flag = '<em class="flag">flagged</em>' if rank.flagged else ""
+    numbers = (rank.n_samples, rank.n_clusters, rank.cluster_size)
+    cells = "".join(f'<span class="n">{"" if n is None else f"{n:,}"}</span>' for n in numbers)
+    strip = "".join(f'<img src="{escape(a)}" alt="" decoding="async">' for a in images)
+    inner = (
+        f'<span class="n soft">{place}</span><span class="name">{escape(rank.name)}{flag}</span>'
+        f'<span class="bar"><i style="width:{share:.1f}%"></i><u>{score}</u></span>'
+        f'{cells}<span class="strip">{strip}</span>'
+    )
+    told = f"{place}. {rank.name}, suspicion {score or 'unknown'}{', flagged' * rank.flagged}"
+    return button("open", rank.name, inner, "row flagged" if rank.flagged else "row",
+                  aria_label=told)  # fmt: skip

@@ -1,0 +1,87 @@
+"""Controls of the open category."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from fxrelay_viz import insight, markup, selection
+from fxrelay_viz.markup import Choice
+from fxrelay_viz.session import Session
+from fxrelay_viz.state import CLUSTER, colourings
+from fxrelay_viz.views.colours import cluster_colours, odd_cluster, point_colours
+
+#: a spectrum shows so many eigenvalues
+EIGENVALUES: Final = 24
+
+
+def choices(session: Session) -> str:
+    """Return what the plot shows."""
+    category, chosen = session.category, session.state
+    axes = {n: f"{n + 1}" for n in range(category.embeddings[chosen.embedding].shape[1])}
+    flat = {n: n for n in category.embeddings}
+    sweep = category.clusterings.get(chosen.clustering, {"": None})
+    planar = len(axes) == 2
+    ranks = session.project.ranking
+    groups = {
+        "Class": [_choice(session, "category", "Class",
+                          {r.name: f"{r.name}{'  (flagged)' * r.flagged}" for r in ranks})],
+        "Plot": [
+            _choice(session, "embedding", "Embedding", flat),
+            *([] if planar else [_choice(session, "x", "Horizontal axis", axes),
+                                 _choice(session, "y", "Vertical axis", axes)]),
+            _choice(session, "second", "Beside it", {"": "nothing", **flat}),
+            _choice(session, "colour_by", "Colour by", _named(colourings(category))),
+        ],
+        "Clusters": [
+            _choice(session, "clustering", "Clustering", _named(list(category.clusterings))),
+            _choice(session, "k", "Number", {k: str(k) or "as found" for k in sweep}),
+        ],
+    }  # fmt: skip
+    return markup.choices(groups)
+
+
+def _choice(session: Session, name: str, label: str, options: dict[Any, str]) -> Choice:
+    return Choice(label, "set", options, getattr(session.state, name), name)
+
+
+def _named(names: list[str]) -> dict[str, str]:
+    return {name: name.replace("_", " ") for name in names}
+
+
+def why(session: Session) -> str:
+    """Return the eigenvalues and what the ranking says of the category."""
+    category, k = session.category, session.state.k
+    values = np.zeros(0) if category.eigenvalues is None else category.eigenvalues[:EIGENVALUES]
+    sweep = [n for n in category.clusterings.get(session.state.clustering, {}) if n != ""]
+    gaps = insight.eigengaps(values, 1)
+    bars = markup.spectrum(values, k if isinstance(k, int) else None, sweep, gaps)
+    rank = session.project.rank(session.state.category)
+    return bars + markup.verdict(rank, insight.why(category, rank))
+
+
+def tools(session: Session) -> str:
+    """Return the selection modes, undo, and the count."""
+    chosen = session.selection
+    modes = {name: name.capitalize() for name in selection.GESTURES}
+    return markup.tools(modes, chosen.mode, int(session.mask.sum()), len(session.mask),
+                        chosen.undoable, chosen.redoable)  # fmt: skip
+
+
+def legend(session: Session) -> str:
+    """Return the clusters, and the legend of any other colouring."""
+    chips = markup.clusters(cluster_colours(session), session.mask, odd_cluster(session))
+    name = session.state.colour_by
+    return chips if name == CLUSTER else markup.legend(point_colours(session), name) + chips
+
+
+def histograms(session: Session) -> str:
+    """Return the histograms that were asked for."""
+    category, names = session.category, session.state.histograms
+    known = colourings(category)[1:]
+    shown = [
+        insight.histogram(name, category.column(name), session.mask, session.project.classes)
+        for name in names
+        if name in known
+    ]
+    more = {"": "Add a histogram", **_named([n for n in known if n not in names])}
+    return markup.histograms(shown, Choice("Histograms", "histogram", more, ""))

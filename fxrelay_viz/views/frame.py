@@ -1,0 +1,85 @@
+"""What stands around an open category, and the ranking that leads to it."""
+
+import json
+from typing import Any, Final
+
+import numpy as np
+
+from fxrelay import schema
+from fxrelay_viz import markup
+from fxrelay_viz.exporting import FORMATS
+from fxrelay_viz.images import Look
+from fxrelay_viz.markup import Choice
+from fxrelay_viz.session import Session
+from fxrelay_viz.views.looks import mode_of
+
+RANKS: Final = 12
+STRIP: Final = 8
+#: name in the state -> label of its selector
+DATA: Final = {"project": "Project", "method": "Attribution", "analysis": "Analysis"}
+
+
+def header(session: Session) -> str:
+    """Return the bar at the top."""
+    name = session.state.category
+    flagged = bool(name) and session.project.rank(name).flagged
+    chosen = [
+        Choice(label, "set", {n: n for n in getattr(session.workspace, f"{key}_names")(within)},
+               getattr(session.project, "name" if key == "project" else key), key)
+        for key, label in DATA.items()
+        for within in [session.state.project]
+    ]  # fmt: skip
+    formats = {key: row.label for key, row in FORMATS.items()}
+    return markup.header(name, flagged, chosen, session.query, formats)
+
+
+def message(session: Session) -> str:
+    """Return what went wrong last."""
+    return markup.message(session.message)
+
+
+def status(session: Session) -> str:
+    """Return what made the data."""
+    attrs, project = session.project.ds.attrs, session.project
+    return markup.status({
+        "project": project.name,
+        "samples": f"{len(project.index):,}",
+        "model": str(attrs.get(schema.MODEL, "")),
+        "attribution": project.method,
+        "composite": str(attrs.get(schema.COMPOSITE, "")),
+        "analysis": project.analysis,
+        "versions": _versions(attrs.get(schema.VERSIONS, "")),
+        "created": str(attrs.get(schema.CREATED, ""))[:16].replace("T", " "),
+    })  # fmt: skip
+
+
+def _versions(value: Any) -> str:
+    try:
+        read = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return str(value)
+    return ", ".join(f"{k} {v}" for k, v in read.items()) if isinstance(read, dict) else str(value)
+
+
+def ranking(session: Session) -> str:
+    """Return the ranking, with the first images of each odd cluster."""
+    if session.state.category:
+        return ""
+    found = [r for r in session.project.ranking if session.query.casefold() in r.name.casefold()]
+    page = session.ranking_page
+    images = {
+        r.name: _odd_images(session, r.name) for r in found[page * RANKS : (page + 1) * RANKS]
+    }
+    return markup.ranking(session.project.ranking, images, page, RANKS, session.query)
+
+
+def _odd_images(session: Session, name: str) -> list[str]:
+    project, rank = session.project, session.project.rank(name)
+    category = project.category(name)
+    sweep = next((s for s in category.clusterings.values() if rank.n_clusters in s), {})
+    labels = sweep.get(rank.n_clusters)
+    every = (
+        np.arange(len(category.ids)) if labels is None else np.flatnonzero(labels == rank.cluster)
+    )
+    positions = category.positions[every[:STRIP]]
+    return [session.pictures.address(int(p), Look(mode_of(session))) for p in positions]
