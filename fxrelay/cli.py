@@ -135,50 +135,88 @@ def heatmap(
 
 @command
 def analyze(
-    data: Annotated[Path, typer.Argument(help="folder that `attribute` made")],
+    data: Annotated[
+        Path | None, typer.Argument(help="folder that `attribute` made; default the recipe's")
+    ] = None,
     out: Out = Path("analysis.nc"),
-    category: Annotated[str, typer.Option(help="variable that splits the samples")] = "label",
-    cache: Annotated[Path, typer.Option(help="folder of memoized results")] = Path("cache"),
-    workers: Annotated[int, typer.Option(min=1, help="processes that analyse categories")] = 1,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="TOML file, or analysis.nc of an earlier run; flags override it"),
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(help="variable that splits the samples; default label")
+    ] = None,
+    pipeline: Annotated[str | None, typer.Option(help="name of a preset; default spray")] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="STEP.PARAMETER=VALUE as in TOML, any number of times"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="of every step that has one")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="folder of memoized results; default cache")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes that analyse categories; default 1")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="address of a dask scheduler instead of processes")
+    ] = None,
+    write_recipe: Annotated[
+        Path | None, typer.Option(help="write what would be done as a TOML file, and end")
+    ] = None,
 ) -> None:
-    """Run Spectral Relevance Analysis per category and print the ranking."""
-    import fxrelay
-    from fxrelay.execute import executor
-    from fxrelay.files import write_netcdf
-    from fxrelay_analysis import Store, spray
-    from fxrelay_analysis.ranking import ranking_text
+    """Run Spectral Relevance Analysis per category and print the ranking.
 
+    The file that it writes carries its recipe: `--recipe analysis.nc` does the same again.
+    """
+    import fxrelay
+    from fxrelay.files import write_netcdf
+    from fxrelay_analysis.ranking import ranking_text
+    from fxrelay_analysis.recipe import Recipe, parameters
+    from fxrelay_analysis.spraying import follow
+
+    base = Recipe() if recipe is None else Recipe.read(recipe)
+    chosen = base.change(
+        data=data, category=category, pipeline=pipeline, parameters=parameters(given or []),
+        seed=seed, store=cache or base.store or "cache", workers=workers, scheduler=scheduler,
+    )  # fmt: skip
+    if write_recipe is not None:
+        typer.echo(f"wrote {chosen.write(_file(write_recipe))}")
+        return
+    if chosen.data is None:
+        raise ValueError("analyze: needs a folder of relevance; got none. Name it, or a recipe.")
     out = _file(out)
-    with executor(workers) as place:
-        tree = spray(
-            fxrelay.open_dataset(data), store=Store(cache), category=category, executor=place
-        )
+    tree = follow(chosen, fxrelay.open_dataset(chosen.data))
     typer.echo(ranking_text(tree))
     typer.echo(f"wrote {write_netcdf(tree, out)}")
 
 
 @command
 def view(
-    data: Annotated[Path, typer.Argument(help="folder that `attribute` made")],
-    analysis: Annotated[Path, typer.Argument(help="file that `analyze` made")],
-    port: int = 5006,
+    project: Annotated[
+        list[Path],
+        typer.Argument(
+            help="folders that hold attributions and analyses, YAML files of ViRelAy projects, or "
+            "the folders and netCDF files of one project one by one"
+        ),
+    ],
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 5006,
     address: Annotated[str, typer.Option(help="loopback by default")] = "localhost",
+    password: Annotated[
+        str | None,
+        typer.Option(envvar="FXRELAY_PASSWORD", help="asked for with any user name"),
+    ] = None,
     show: Annotated[bool, typer.Option(help="open a browser")] = False,
 ) -> None:
-    """Serve the viewer."""
-    import xarray as xr
-
-    import fxrelay
+    """Serve the viewer for one or several projects."""
     from fxrelay_viz import serve
+    from fxrelay_viz.opening import open_workspace
+    from fxrelay_viz.serve import free_port
 
-    try:
-        with xr.open_datatree(analysis, engine="netcdf4") as lazy:
-            tree = lazy.load()
-    except OSError as error:
-        raise ValueError(
-            f"view: needs the file that `analyze` made; got {str(analysis)!r} ({error})."
-        ) from error
-    serve(fxrelay.open_dataset(data), tree, port=port, address=address, show=show)
+    workspace = open_workspace(project)
+    port = free_port(address, port)
+    typer.echo(f"viewer: http://{address}:{port}  (Ctrl+C ends it)")
+    serve(workspace, port=port, address=address, password=password, show=show)
 
 
 @command

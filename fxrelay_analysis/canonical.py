@@ -15,6 +15,7 @@ import numpy as np
 Json = Any
 #: dtype characters of long doubles, whose bytes are in part undefined
 PADDED: Final = "gG"
+ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 class Codec(NamedTuple):
@@ -69,7 +70,7 @@ def decode(data: Json) -> Any:
 
 def text(data: Json) -> str:
     """Return the one JSON text of a canonical structure."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=True)
+    return ENCODER.encode(data)
 
 
 def _pairs(mapping: Mapping[Any, Any]) -> Json:

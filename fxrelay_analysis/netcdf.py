@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import netCDF4
 import numpy as np
+from xxhash import xxh3_128
 
 from fxrelay.files import write_atomically
+from fxrelay_analysis import canonical
 
 Array = np.ndarray[Any, Any]
 #: name -> (dimensions, values)
@@ -16,6 +18,7 @@ Variables = Mapping[str, tuple[tuple[str, ...], Array]]
 #: netCDF crashes when two threads of a process use it
 NETCDF: Final = threading.Lock()
 META: Final = "fxrelay_store"
+CHECKSUM: Final = "fxrelay_checksum"
 
 
 def write(path: Path, text: str, groups: Mapping[str, Variables]) -> Path:
@@ -26,12 +29,18 @@ def write(path: Path, text: str, groups: Mapping[str, Variables]) -> Path:
     OSError
         If the file cannot be written, a full disk for instance; nothing is left behind.
     """
+    plain = {
+        where: {name: (dims, _native(values)) for name, (dims, values) in variables.items()}
+        for where, variables in groups.items()
+    }
+    sum_of = {w: {n: values for n, (_, values) in part.items()} for w, part in plain.items()}
 
     def fill(temporary: Path) -> None:
         with netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
             file.set_fill_off()
             file.setncattr_string(META, text)
-            for where, variables in groups.items():
+            file.setncattr_string(CHECKSUM, _checksum(text, sum_of))
+            for where, variables in plain.items():
                 _fill(file if where == "/" else file.createGroup(where), variables)
 
     with NETCDF:
@@ -39,13 +48,23 @@ def write(path: Path, text: str, groups: Mapping[str, Variables]) -> Path:
 
 
 def read(path: Path) -> tuple[str, dict[str, dict[str, Array]]]:
-    """Return what `write` wrote: the text, and group -> name -> values."""
+    """Return what `write` wrote: the text, and group -> name -> values.
+
+    Raises
+    ------
+    ValueError
+        If it is not what was written, to the bit.
+    """
     with NETCDF, netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
-        return file.getncattr(META), {
-            where: {name: np.asarray(variable[...]) for name, variable in group.variables.items()}
+        text, checksum = file.getncattr(META), file.getncattr(CHECKSUM)
+        groups = {
+            where: {name: _read(variable) for name, variable in group.variables.items()}
             for where, group in _groups("", file)
         }
+    if _checksum(text, groups) != checksum:
+        raise ValueError(f"{str(path)!r} is damaged.")
+    return text, groups
 
 
 def text(path: Path, name: str = META) -> str:
@@ -67,10 +86,33 @@ def _fill(group: Any, variables: Variables) -> None:
         for dim, size in zip(dims, values.shape, strict=True):
             if dim not in group.dimensions:
                 group.createDimension(dim, size)
-        kind = str if values.dtype.kind in "UOT" else values.dtype.newbyteorder("=")
+        kind = str if values.dtype == object else values.dtype
         variable = group.createVariable(name, kind, dims)
         variable.set_auto_maskandscale(False)
-        variable[...] = values.astype(object if kind is str else kind, copy=False)
+        variable[...] = values
+
+
+def _native(values: Array) -> Array:
+    """Return text as objects and numbers in the machine's order of bytes, in C order."""
+    kind = np.dtype(object) if values.dtype.kind in "UOT" else values.dtype.newbyteorder("=")
+    return np.require(values, kind, "C")
+
+
+def _read(variable: Any) -> Array:
+    return np.asarray(variable[...], object if variable.dtype is str else None)
+
+
+def _checksum(text: str, groups: Mapping[str, Mapping[str, Array]]) -> str:
+    hasher = xxh3_128(text.encode())
+    for where, variables in groups.items():
+        for name, values in variables.items():
+            head = [where, name, values.dtype.str, list(values.shape)]
+            hasher.update(canonical.text(head).encode())
+            if values.dtype == object:
+                hasher.update(canonical.text(canonical.encode(values.ravel().tolist())).encode())
+            else:
+                hasher.update(values.reshape(-1).view(np.uint8).data)
+    return str(hasher.hexdigest())
 
 
 def _groups(where: str, group: Any) -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,8 @@ from fxrelay_analysis.netcdf import Variables
 Array = np.ndarray[Any, Any]
 #: dtype kinds that netCDF keeps bit by bit when they are written as integers of the same width
 AS_INTEGER: Final = "bMm"
+#: raised when the parts, or what is made of them, change
+FORMAT: Final = 1
 Labelled = xr.Dataset | xr.DataArray | xr.DataTree
 VALUES: Final = "__fxrelay_array__"  # the variable that holds a DataArray's own values
 
@@ -35,6 +37,7 @@ def pack(result: Labelled, facts: dict[str, Json]) -> Packed:
     nodes = _nodes(result)
     name = None if isinstance(result, xr.Dataset) else canonical.encode(result.name)
     meta = facts | {
+        "format": FORMAT,
         "kind": type(result).__name__,
         "name": name,
         "nodes": {path: _describe(ds) for path, ds in nodes.items()},
@@ -48,7 +51,15 @@ def facts(text: str) -> dict[str, Json]:
 
 
 def unpack(meta: dict[str, Json], groups: dict[str, dict[str, Array]]) -> Labelled:
-    """Return the result whose text says `meta`; its arrays are read-only."""
+    """Return the result whose text says `meta`; its arrays are read-only.
+
+    Raises
+    ------
+    ValueError
+        If it was packed by another version.
+    """
+    if meta["format"] != FORMAT:
+        raise ValueError(f"unpack: needs format {FORMAT}; got {meta['format']}.")
     nodes = {path: _restore(groups[path], described) for path, described in meta["nodes"].items()}
     if meta["kind"] == "DataTree":
         return xr.DataTree.from_dict(nodes, name=canonical.decode(meta["name"]))
@@ -81,15 +92,19 @@ def _describe(ds: xr.Dataset) -> Json:
 
 def _plain(ds: xr.Dataset) -> Variables:
     return {
-        str(name): (tuple(map(str, v.dims)), _as_kept(v.to_numpy()))
+        str(name): _as_kept(tuple(map(str, v.dims)), v.to_numpy())
         for name, v in ds.variables.items()
     }
 
 
-def _as_kept(array: Array) -> Array:
+def _as_kept(dims: tuple[str, ...], array: Array) -> tuple[tuple[str, ...], Array]:
     if array.dtype.kind in AS_INTEGER or array.dtype == np.float16:
-        return np.ascontiguousarray(array).view(f"u{array.itemsize}").reshape(array.shape)
-    return array
+        return dims, np.ascontiguousarray(array).view(f"u{array.itemsize}").reshape(array.shape)
+    if array.dtype.kind == "S":
+        width = array.itemsize
+        split = np.ascontiguousarray(array).reshape(-1).view("u1").reshape(*array.shape, width)
+        return (*dims, f"bytes_{width}"), split
+    return dims, array
 
 
 def _restore(arrays: dict[str, Array], described: Json) -> xr.Dataset:
@@ -104,8 +119,8 @@ def _restore(arrays: dict[str, Array], described: Json) -> xr.Dataset:
 
 def _as_was(array: Array, shape: list[int], dtype: str) -> Array:
     kind = np.dtype(dtype)
-    if kind.kind in AS_INTEGER or kind == np.float16:
-        array = np.ascontiguousarray(array).view(kind)
+    if kind.kind in AS_INTEGER + "S" or kind == np.float16:
+        array = np.ascontiguousarray(array).reshape(-1).view(kind)
     return frozen(np.asarray(array, kind).reshape(shape))
 
 

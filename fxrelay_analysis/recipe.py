@@ -6,6 +6,7 @@ false), and errors have a line. Its author wrote tomli-w, the writer, which need
 
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from fxrelay_analysis.pipeline import Parameters, Pipeline, Step, listed
 from fxrelay_analysis.places import line_of
 from fxrelay_analysis.recipe_keys import MARK, PLAIN, VERSION, faults, pipeline_of, values
 from fxrelay_analysis.stages import STAGES
-from fxrelay_analysis.tables import to_toml
+from fxrelay_analysis.tables import from_toml, to_toml
 
 #: attribute of an analysis that holds its recipe
 RECIPE: Final = "recipe"
@@ -101,7 +102,7 @@ class Recipe:
         try:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"Recipe: needs TOML; got {error} in {where}.") from error
+            raise ValueError(f"Recipe: needs TOML; got in {where}: {error}.") from error
         if found := list(faults(data)):
             lines = [f"line {line_of(text, at)}: {'.'.join(map(str, at))}: {f}" for at, f in found]
             raise ValueError(
@@ -141,6 +142,30 @@ class Recipe:
     def write(self, path: str | Path) -> Path:
         """Write the text to a file, whole or not at all."""
         return write_atomically(path, lambda temporary: temporary.write_text(self.text, "utf-8"))
+
+
+def parameters(assignments: Iterable[str]) -> Parameters:
+    """Return the parameters that texts ``step.parameter=value`` give, values as in TOML.
+
+    Raises
+    ------
+    ValueError
+        Names every text that is no such assignment.
+    """
+    out: dict[str, dict[str, Any]] = {}
+    wrong = []
+    for text in assignments:
+        try:
+            ((step, values),) = tomllib.loads(text).items()
+            out.setdefault(step, {}).update(from_toml(values))
+        except (ValueError, AttributeError, TypeError):
+            wrong.append(text)
+    if wrong:
+        raise ValueError(
+            "Recipe: needs STEP.PARAMETER=VALUE with a value as in TOML, kmeans.n_clusters=[2, 3] "
+            f"for instance; got {', '.join(map(repr, wrong))}."
+        )
+    return out
 
 
 def _step_data(step: Step) -> dict[str, Any]:

@@ -64,10 +64,8 @@ class Shelf:
         try:
             text, groups = netcdf.read(entry.path)
             meta = facts(text)
-            if canonical.text(meta.pop("key")) != canonical.text(key):
-                return None
-            result = unpack(meta, groups)
-            return result if digest(result) == entry.digest else None
+            same = canonical.text(meta["key"]) == canonical.text(key)
+            return unpack(meta, groups) if same and meta["digest"] == entry.digest else None
         except Exception:  # whatever a damaged file raises, it counts as missing
             return None
 
@@ -75,7 +73,7 @@ class Shelf:
         """Write a result."""
         value = digest(result)
         path = self.place(label, key) / f"{key}-{value}{SUFFIX}"
-        packed = pack(result, {"key": full})
+        packed = pack(result, {"key": full, "digest": value})
         netcdf.write(path, packed.text, packed.groups)
         return Entry(path, value)
 

@@ -216,9 +216,11 @@ class Store:
         problem = "its content does not survive the file"
         try:
             entry = self._shelf.write(label, digest(key), key, result)
-            held = Held(entry.digest, lambda: self._read(entry, key), self._read(entry, key))
-            self._shelf.make_room(entry)
-            return held
+            value = self._read(entry, key)
+            if digest(value) == entry.digest:
+                self._shelf.make_room(entry)
+                return Held(entry.digest, value=value)
+            entry.path.unlink()
         except Damaged:
             pass
         except Exception as error:  # a full disk or an odd type must not cost the result
