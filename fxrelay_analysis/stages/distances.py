@@ -39,8 +39,9 @@ class Measured(Stage):
       plane, the longer side being 1: the mean over `n_directions` evenly spaced directions of the
       area between cumulated masses. (Bonneel et al. 2015.) Fixed directions need no seed and cover
       the half circle better than random ones; 0 and 90 degrees are the marginals;
-    - ``ssim``: 1 - structural similarity in Gaussian windows, averaged over pixels and channels.
-      (Wang et al. 2004, eq. 13; range is that of all samples, constants 0.01 and 0.03.);
+    - ``ssim``: 1 - structural similarity in Gaussian windows cut at 3.5 sigma, averaged over pixels
+      and channels. (Wang et al. 2004, eq. 13; the range is that of all samples, the constants are
+      0.01 and 0.03.);
     - ``dice``, ``hamming``, ``jaccard``, ``rogerstanimoto``, ``russellrao``, ``sokalsneath``,
       ``yule``: between the sets of features whose magnitude exceeds `threshold`.
     """

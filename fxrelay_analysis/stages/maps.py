@@ -225,9 +225,13 @@ def spline(old: int, new: int, order: int, antialias: bool) -> Array:
 
 
 @lru_cache(maxsize=64)
-def gaussian(length: int, sigma: float, mode: str) -> Array:
-    """Return the matrix (length, length) of a Gaussian filter along a line."""
-    matrix: Array = ndimage.gaussian_filter1d(np.eye(length), sigma, axis=0, mode=mode)
+def gaussian(length: int, sigma: float, mode: str, cut: float = 4.0) -> Array:
+    """Return the matrix (length, length) of a Gaussian along a line, cut at `cut` sigma."""
+    if sigma == 0:
+        return np.eye(length)
+    matrix: Array = ndimage.gaussian_filter1d(
+        np.eye(length), sigma, axis=0, mode=mode, truncate=cut
+    )
     return matrix
 
 

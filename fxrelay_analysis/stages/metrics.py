@@ -121,7 +121,7 @@ def _images(array: xr.DataArray, _: Options) -> Array:
 
 def _dissimilar(a: Array, b: Array, options: Options) -> Array:
     """Return 1 - SSIM (a, b): (n, c, h, w) and (m, c, h, w) of range 1 give (n, m)."""
-    tall, wide = (gaussian(n, options.window, "reflect") for n in a.shape[-2:])
+    tall, wide = (gaussian(n, options.window, "reflect", 3.5) for n in a.shape[-2:])
 
     def local(maps: Array) -> Array:
         blurred: Array = tall @ maps @ wide.T

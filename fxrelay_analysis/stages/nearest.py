@@ -54,11 +54,15 @@ def nearest_by(
 
 def ranked(x: Array, rows: Array, candidates: Array, k: int, power: int) -> tuple[Array, Array]:
     """Return the k nearest of the candidates (m, c) and squared distances times 4^-power."""
-    apart = x[candidates].astype(np.float64, copy=False)
-    apart -= x[rows][:, None]
-    if power:
-        np.ldexp(apart, -power, out=apart)
-    square = np.einsum("ijk,ijk->ij", apart, apart)
+    square = np.empty(candidates.shape)
+    step = max(1, BLOCK // (len(rows) * x.shape[1]))
+    for start in range(0, candidates.shape[1], step):
+        part = slice(start, start + step)
+        apart = x[candidates[:, part]].astype(np.float64, copy=False)
+        apart -= x[rows][:, None]
+        if power:
+            np.ldexp(apart, -power, out=apart)
+        np.einsum("ijk,ijk->ij", apart, apart, out=square[:, part])
     order = np.lexsort((candidates, square), axis=1)[:, :k]
     return np.take_along_axis(candidates, order, 1), np.take_along_axis(square, order, 1)
 
@@ -69,39 +73,45 @@ def scale_of(x: Array) -> int:
 
 
 class _Space:
-    """Samples, and beside them centred float32 ones whose products give rough distances."""
+    """Samples, and beside them centred float32 ones whose products bound distances from below.
+
+    With u the unit roundoff of float32, a product of d terms and the rounding of its factors err by
+    at most u (d + 8) (|a|^2 + |b|^2) in |a|^2 + |b|^2 - 2 a.b (Higham 2002, section 3.1), so
+    shrinking the squared norms by that much gives a bound that no distance is below.
+    """
 
     def __init__(self, x: Array) -> None:
         self.x, self.power = x, scale_of(x)
         self.low = np.empty(x.shape, np.float32)
+        norms = np.empty(len(x))
         middle = x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
         for start in range(0, len(x), 256):
             part = slice(start, start + 256)
             self.low[part] = np.ldexp(x[part] - middle, -self.power)
-        self.norms = np.einsum("ij,ij->i", self.low, self.low)
-        self.rounding = np.finfo(np.float32).eps * (x.shape[1] + 8)
+            norms[part] = np.square(self.low[part], dtype=np.float64).sum(axis=1)
+        kept = 1 - np.finfo(np.float32).eps / 2 * (x.shape[1] + 8)
+        self.norms = (kept * norms).astype(np.float32)
 
     def nearest(self, rows: Array, k: int) -> tuple[Array, Array]:
         n = len(self.x)
         m = min(k + EXTRA, n - 1)
-        rough = self.low[rows] @ self.low.T
-        rough *= -2
-        rough += self.norms
-        rough[np.arange(len(rows)), rows] = np.inf
-        candidates = np.argpartition(rough, m - 1, axis=1)[:, :m]
+        least = self.low[rows] @ self.low.T
+        least *= -2
+        least += self.norms
+        least[np.arange(len(rows)), rows] = np.inf
+        candidates = np.argpartition(least, m - 1, axis=1)[:, :m]
         index, square = ranked(self.x, rows, candidates, k, self.power)
         if m < n - 1:
-            self._mend(rows, rough, candidates, index, square)
+            self._mend(rows, least, candidates, index, square)
         return index, np.ldexp(np.sqrt(square), self.power)
 
     def _mend(
-        self, rows: Array, rough: Array, candidates: Array, index: Array, square: Array
+        self, rows: Array, least: Array, candidates: Array, index: Array, square: Array
     ) -> None:
-        """Rank whoever rounding may have left out: all that are rough within twice the error."""
-        k, here = index.shape[1], self.norms[rows]
-        error = self.rounding * (here + self.norms.max())
-        last = np.take_along_axis(rough, candidates, axis=1).max(axis=1) + here
-        for at in np.flatnonzero(square[:, -1] > last - error):
-            others = np.flatnonzero(rough[at] + here[at] <= square[at, -1] + error[at])[None]
-            found = ranked(self.x, rows[at : at + 1], others, k, self.power)
+        """Rank whoever may be nearer than the neighbours found: all whose bound is."""
+        here = self.norms[rows].astype(np.float64)
+        beyond = np.take_along_axis(least, candidates, axis=1).max(axis=1) + here
+        for at in np.flatnonzero(square[:, -1] > beyond):
+            others = np.flatnonzero(least[at] + here[at] <= square[at, -1])[None]
+            found = ranked(self.x, rows[at : at + 1], others, index.shape[1], self.power)
             index[at], square[at] = found[0][0], found[1][0]

@@ -21,6 +21,8 @@ POOLS: Final[dict[str, tuple[Callable[..., Array], Callable[..., Array]]]] = {
     "min": (np.min, np.nanmin),
     "median": (np.median, np.nanmedian),
 }
+#: blocks along the longer side that `preprocess` leaves by default
+BLOCKS: Final = 14
 
 
 class channel_sum(Stage):
@@ -151,8 +153,13 @@ class preprocess(Stage):
     that came in stays.
     """
 
-    version: ClassVar[int] = 2
-    size = param.Integer(4, bounds=(1, None), doc=pool.param.size.doc)
+    version: ClassVar[int] = 3
+    size = param.Integer(
+        None,
+        bounds=(1, None),
+        allow_None=True,
+        doc="Side of a block in pixels; by default the least that leaves 14 blocks a side at most.",
+    )
     power = param.Number(
         0.5, bounds=(0, 1), inclusive_bounds=(False, True), doc=compress.param.power.doc
     )
@@ -164,7 +171,7 @@ class preprocess(Stage):
     def compute(
         relevance: xr.DataArray | xr.Dataset,
         *,
-        size: int,
+        size: int | None,
         power: float,
         norm: str,
         guard: float,
@@ -172,10 +179,11 @@ class preprocess(Stage):
     ) -> xr.DataArray:
         """Return dims (sample, feature), unit 1."""
         array = checked(relevance, "preprocess")
+        side = size or -(-max(array.sizes.get(dim, 1) for dim in (Y, X)) // BLOCKS)
 
         def vectors(part: xr.DataArray) -> xr.DataArray:
             summed = channel_sum.compute(part)
-            pooled = pool.compute(summed, size=size, width=None, channels=1, operation="sum")
+            pooled = pool.compute(summed, size=side, width=None, channels=1, operation="sum")
             tempered = compress.compute(pooled, power=power)
             return flatten.compute(normalize.compute(tempered, norm=norm, guard=guard))
 
