@@ -4,13 +4,28 @@ from collections.abc import Mapping
 from typing import Final
 
 from fxrelay_analysis.stage import Counts, Stage
-from fxrelay_analysis.stages.cluster import kmeans
+from fxrelay_analysis.stages.choose import choose_n_clusters
+from fxrelay_analysis.stages.cluster import kmeans, spectral_clustering
 from fxrelay_analysis.stages.compare import compare
+from fxrelay_analysis.stages.components import kernel_pca, pca
 from fxrelay_analysis.stages.contingency import contingency
+from fxrelay_analysis.stages.density import dbscan, hdbscan
+from fxrelay_analysis.stages.diffusion import diffusion_map
 from fxrelay_analysis.stages.distances import distances
+from fxrelay_analysis.stages.equalize import equalize
+from fxrelay_analysis.stages.extend import (
+    extend_clustering,
+    extend_kernel_pca,
+    extend_nearest,
+    extend_pca,
+)
+from fxrelay_analysis.stages.fisher import fisher
 from fxrelay_analysis.stages.graph import affinity, neighbours
-from fxrelay_analysis.stages.manifold import tsne
+from fxrelay_analysis.stages.hierarchy import agglomerative, dendrogram
+from fxrelay_analysis.stages.manifold import tsne, umap
 from fxrelay_analysis.stages.maps import crop_to_mass, histogram, rescale, resize, smooth
+from fxrelay_analysis.stages.mixture import gaussian_mixture
+from fxrelay_analysis.stages.nystroem import nystroem
 from fxrelay_analysis.stages.preprocess import (
     absolute,
     channel_sum,
@@ -21,9 +36,12 @@ from fxrelay_analysis.stages.preprocess import (
     preprocess,
 )
 from fxrelay_analysis.stages.prototypes import prototypes
+from fxrelay_analysis.stages.separation import calinski_harabasz, davies_bouldin, silhouette
 from fxrelay_analysis.stages.spectral import spectral_embedding
-from fxrelay_analysis.stages.suspicion import fisher, isolation, surplus, suspicion
-from fxrelay_analysis.stages.validity import eigengap, silhouette, sizes
+from fxrelay_analysis.stages.stability import gap_statistic, stability
+from fxrelay_analysis.stages.suspicion import isolation, surplus, suspicion
+from fxrelay_analysis.stages.unfold import isomap, lle, mds
+from fxrelay_analysis.stages.validity import eigengap, sizes
 
 #: name -> stage, in the order in which an analysis uses them
 STAGES: Final[Mapping[str, type[Stage]]] = {
@@ -39,17 +57,41 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "normalize": normalize,
     "flatten": flatten,
     "preprocess": preprocess,
+    "equalize": equalize,
     "distances": distances,
     "neighbours": neighbours,
     "affinity": affinity,
     "spectral_embedding": spectral_embedding,
+    "diffusion_map": diffusion_map,
+    "pca": pca,
+    "kernel_pca": kernel_pca,
     "tsne": tsne,
+    "umap": umap,
+    "lle": lle,
+    "isomap": isomap,
+    "mds": mds,
     "kmeans": kmeans,
+    "gaussian_mixture": gaussian_mixture,
+    "spectral_clustering": spectral_clustering,
+    "agglomerative": agglomerative,
+    "dendrogram": dendrogram,
+    "dbscan": dbscan,
+    "hdbscan": hdbscan,
+    "nystroem": nystroem,
+    "extend_pca": extend_pca,
+    "extend_kernel_pca": extend_kernel_pca,
+    "extend_nearest": extend_nearest,
+    "extend_clustering": extend_clustering,
     "eigengap": eigengap,
     "sizes": sizes,
     "fisher": fisher,
     "isolation": isolation,
     "silhouette": silhouette,
+    "calinski_harabasz": calinski_harabasz,
+    "davies_bouldin": davies_bouldin,
+    "stability": stability,
+    "gap_statistic": gap_statistic,
+    "choose_n_clusters": choose_n_clusters,
     "prototypes": prototypes,
     "surplus": surplus,
     "suspicion": suspicion,
@@ -63,20 +105,41 @@ __all__ = [
     "Stage",
     "absolute",
     "affinity",
+    "agglomerative",
+    "calinski_harabasz",
     "channel_sum",
+    "choose_n_clusters",
     "compare",
     "compress",
     "contingency",
     "crop_to_mass",
+    "davies_bouldin",
+    "dbscan",
+    "dendrogram",
+    "diffusion_map",
     "distances",
     "eigengap",
+    "equalize",
+    "extend_clustering",
+    "extend_kernel_pca",
+    "extend_nearest",
+    "extend_pca",
     "fisher",
     "flatten",
+    "gap_statistic",
+    "gaussian_mixture",
+    "hdbscan",
     "histogram",
     "isolation",
+    "isomap",
+    "kernel_pca",
     "kmeans",
+    "lle",
+    "mds",
     "neighbours",
     "normalize",
+    "nystroem",
+    "pca",
     "pool",
     "preprocess",
     "prototypes",
@@ -85,8 +148,11 @@ __all__ = [
     "silhouette",
     "sizes",
     "smooth",
+    "spectral_clustering",
     "spectral_embedding",
+    "stability",
     "surplus",
     "suspicion",
     "tsne",
+    "umap",
 ]

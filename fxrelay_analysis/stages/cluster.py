@@ -1,6 +1,8 @@
-"""Clusterings of an embedding, as one sweep with a dimension for the number of clusters."""
+"""Clusterings into given numbers of clusters, as one sweep with a dimension for the number."""
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -9,28 +11,45 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
-from fxrelay_analysis.stage import Counts, Stage, labelled, variable
-from fxrelay_analysis.stages.preprocess import checked
-from fxrelay_analysis.stages.spectral import SPECTRAL
+from fxrelay_analysis.stage import Counts, Stage, labelled
+from fxrelay_analysis.stages.points import Points, PointStage, points
 from fxrelay_analysis.stages.vectors import unit
 
 Array = np.ndarray[Any, Any]
 KMEANS: Final = CLUSTERING + "kmeans"
+SPECTRAL_CLUSTERING: Final = CLUSTERING + "spectral_clustering"
+LEADING: Final = "leading"  # attribute: whether k clusters were sought in the first k components
+LEADING_DOC: Final = "Of a spectral embedding, seek k clusters in the first k components only."
 
 
-class kmeans(Stage):
+class Clustering(PointStage):
+    """A stage that seeks given numbers of clusters among points."""
+
+    n_clusters = Counts(range(2, 9), low=1, doc="Numbers of clusters: an integer or several.")
+
+
+class kmeans(Clustering):
     """Cluster by k-means for every number of clusters asked for.
 
-    Clusters are numbered by size, 0 the largest. In spectral clustering (`leading`, `unit_rows`)
-    k clusters are sought in the first k components, with rows of unit length (Ng, Jordan and
-    Weiss 2001, step 4).
+    Clusters are numbered by size, 0 the largest. Of a spectral embedding, k clusters are sought in
+    the first k components (`leading`), with rows of unit length (Ng, Jordan and Weiss 2001, step
+    4). Fewer distinct points than clusters give fewer clusters.
     """
 
-    version: ClassVar[int] = 1
-    n_clusters = Counts(range(2, 9), low=1, doc="Numbers of clusters: an integer or several.")
+    version: ClassVar[int] = 2
+    leading = param.Boolean(True, doc=LEADING_DOC)
     n_starts = param.Integer(8, bounds=(1, None), doc="Random starts; the best result is kept.")
-    leading = param.Boolean(True, doc="Seek k clusters in the first k components only.")
-    unit_rows = param.Boolean(True, doc="Scale every row to unit length first.")
+    init = param.Selector(
+        default="k-means++",
+        objects=["k-means++", "random"],
+        doc="Starting centres: far from each other, or any samples.",
+    )
+    n_iterations = param.Integer(300, bounds=(1, None), doc="Most steps of one start.")
+    tolerance = param.Number(
+        1e-4,
+        bounds=(0, None),
+        doc="Step of the centres, in spreads of the data, that ends a start.",
+    )
     seed = param.Integer(0, bounds=(0, None), doc="Seed of the starts.")
 
     @staticmethod
@@ -39,8 +58,11 @@ class kmeans(Stage):
         *,
         n_clusters: Any,
         n_starts: int,
+        init: str,
+        n_iterations: int,
+        tolerance: float,
         leading: bool,
-        unit_rows: bool,
+        unit_rows: bool | None,
         seed: int,
     ) -> xr.DataArray:
         """Return `clustering_kmeans`, dims (sample, n_clusters), int32.
@@ -50,36 +72,151 @@ class kmeans(Stage):
         ValueError
             If there are fewer samples than clusters, or a value is not finite.
         """
-        array = checked(variable(embedding, SPECTRAL, "kmeans"), "kmeans")
-        counts = np.atleast_1d(np.asarray(n_clusters, np.int64))
-        if counts.max() > len(array):
-            raise ValueError(
-                f"kmeans: needs at least as many samples as clusters, {counts.max()}; got "
-                f"{len(array)}. Lower n_clusters."
-            )
-        x = array.values.astype(np.float64)
-        parts = [x[:, :k] if leading else x for k in counts]
-        rows = [unit(part) if unit_rows else part for part in parts]
-        labels = [_labels(x, int(k), n_starts, seed) for x, k in zip(rows, counts, strict=True)]
-        coords = {N_CLUSTERS: counts} | ({SAMPLE: array[SAMPLE]} if SAMPLE in array.coords else {})
-        dims = (SAMPLE, N_CLUSTERS)
-        return labelled(xr.DataArray(np.stack(labels, axis=1), coords, dims), KMEANS)
+        from sklearn.cluster import KMeans
+
+        given = points(embedding, "kmeans", unit_rows)
+        counts = checked_counts(n_clusters, len(given.rows), "kmeans")
+        steps = {"n_init": n_starts, "init": init, "max_iter": n_iterations, "tol": tolerance}
+        with solving():
+            labels = [
+                KMeans(k, random_state=seed, **steps).fit_predict(x)
+                for k, x in parts(given, counts, leading)
+            ]
+        return swept(labels, given.ids, KMEANS, N_CLUSTERS, counts, leading)
 
 
-def by_size(labels: Array) -> Array:
-    """Return labels (n,) renumbered by size, 0 the largest; equal sizes by first appearance."""
-    names, first, inverse, sizes = np.unique(
-        labels, return_index=True, return_inverse=True, return_counts=True
+class spectral_clustering(Stage):
+    """Cut a graph into k clusters by the first k components of its spectral embedding.
+
+    kmeans seeks clusters among the rows, of unit length (Ng, Jordan and Weiss 2001). cluster_qr
+    assigns by a pivoted QR decomposition, without a seed (Damle, Minden and Ying 2019). discretize
+    seeks the nearest matrix of memberships (Yu and Shi 2003).
+    """
+
+    version: ClassVar[int] = 1
+    n_clusters = Counts(range(2, 9), low=1, doc=Clustering.param.n_clusters.doc)
+    assign = param.Selector(
+        default="kmeans",
+        objects=["kmeans", "cluster_qr", "discretize"],
+        doc="How rows of components become clusters.",
     )
-    rank = np.empty(len(names), np.int32)
-    rank[np.lexsort((first, -sizes))] = np.arange(len(names))
-    return rank[inverse]
+    seed = param.Integer(0, bounds=(0, None), doc="Seed of kmeans and discretize.")
+
+    @staticmethod
+    def compute(
+        spectrum: xr.DataArray | xr.Dataset, *, n_clusters: Any, assign: str, seed: int
+    ) -> xr.DataArray:
+        """Return `clustering_spectral_clustering`, dims (sample, n_clusters), int32.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer samples or components than clusters, or a value is not finite.
+        """
+        given = points(spectrum, "spectral_clustering")
+        counts = checked_counts(n_clusters, len(given.rows), "spectral_clustering")
+        if max(counts) > given.rows.shape[1]:
+            raise ValueError(
+                f"spectral_clustering: needs as many components as clusters, {max(counts)}; got "
+                f"{given.rows.shape[1]}. Raise n_components of the embedding or lower n_clusters."
+            )
+        with solving():
+            labels = [ASSIGN[assign](given.rows[:, :k], seed) for k in counts]
+        return swept(labels, given.ids, SPECTRAL_CLUSTERING, N_CLUSTERS, counts, leading=True)
 
 
-def _labels(x: Array, k: int, n_starts: int, seed: int) -> Array:
-    from sklearn.cluster import KMeans
+def checked_counts(n_clusters: Any, n_samples: int, where: str, least: int = 1) -> list[int]:
+    """Return the numbers of clusters of a sweep as a list.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than clusters, or than `least`.
+    """
+    counts = [int(k) for k in np.atleast_1d(np.asarray(n_clusters, np.int64))]
+    if max(*counts, least) > n_samples:
+        raise ValueError(
+            f"{where}: needs at least as many samples as clusters, {max(*counts, least)}; got "
+            f"{n_samples}. Lower n_clusters."
+        )
+    return counts
+
+
+def parts(given: Points, counts: Sequence[int], leading: bool) -> Iterator[tuple[int, Array]]:
+    """Yield k and the rows (n, d) among which k clusters are sought."""
+    return ((k, given.first(k) if leading else given.scaled()) for k in counts)
+
+
+@contextmanager
+def solving() -> Iterator[None]:
+    """Run one thread, for results that depend on nothing else; solvers do not warn.
+
+    What they would say is in the result: clusters that are missing, or `converged`.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters
-        return by_size(KMeans(k, n_init=n_starts, random_state=seed).fit_predict(x))
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def swept(
+    labels: Sequence[Array],
+    ids: dict[str, xr.DataArray],
+    name: str,
+    dim: str,
+    values: Sequence[Any],
+    leading: bool = False,
+) -> xr.DataArray:
+    """Return labels (n,) of each value of a sweep as one array (sample, dim), numbered by size.
+
+    The attribute `leading` tells scores among which components k clusters were sought.
+    """
+    columns = np.stack([by_size(column) for column in labels], axis=1)
+    coords, note = ids | {dim: list(values)}, {LEADING: leading}
+    return labelled(xr.DataArray(columns, coords, (SAMPLE, dim), attrs=note), name)
+
+
+def by_size(labels: Array) -> Array:
+    """Return labels (n,) renumbered by size, 0 the largest, int32; -1 stays (noise).
+
+    Equal sizes are in order of first appearance.
+    """
+    out = np.full(len(labels), -1, np.int32)
+    inside = np.flatnonzero(labels >= 0)
+    names, compact = np.unique(labels[inside], return_inverse=True)
+    out[inside] = np.argsort(size_order(compact, len(names)))[compact]
+    return out
+
+
+def size_order(labels: Array, k: int) -> Array:
+    """Return the clusters 0..k-1 of labels (n,) from the largest to the smallest."""
+    first = np.full(k, len(labels))
+    np.minimum.at(first, labels, np.arange(len(labels)))
+    return np.lexsort((first, -np.bincount(labels, minlength=k)))
+
+
+def _by_kmeans(vectors: Array, seed: int) -> Array:
+    from sklearn.cluster import KMeans
+
+    return KMeans(vectors.shape[1], n_init=8, random_state=seed).fit_predict(unit(vectors))
+
+
+def _by_qr(vectors: Array, _: int) -> Array:
+    from sklearn.cluster._spectral import cluster_qr  # public only behind an eigensolver
+
+    return cluster_qr(vectors)
+
+
+def _discretized(vectors: Array, seed: int) -> Array:
+    from sklearn.cluster._spectral import discretize  # public only behind an eigensolver
+
+    return discretize(vectors, random_state=seed)
+
+
+#: assign -> labels (n,) from the first k eigenvectors (n, k) and a seed
+ASSIGN: Final[dict[str, Callable[[Array, int], Array]]] = {
+    "kmeans": _by_kmeans,
+    "cluster_qr": _by_qr,
+    "discretize": _discretized,
+}

@@ -46,7 +46,7 @@ class Sweep:
         self, values: Array, dims: Sequence[str], coords: Mapping[Any, Any], name: str
     ) -> xr.DataArray:
         """Return `values` (columns, ...) with the sweep's dimensions before `dims`."""
-        folded = values.reshape(*self.shape.values(), *values.shape[1:])
+        folded = values.reshape((*self.shape.values(), *values.shape[1:]))
         every = dict(self.coords) | dict(coords)
         return labelled(xr.DataArray(folded, every, (*self.shape, *dims)), name)
 

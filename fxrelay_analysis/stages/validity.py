@@ -1,25 +1,22 @@
-"""How good a clustering is: eigengap, sizes, silhouette.
+"""What there is to say of a clustering: eigengap, sizes, and any score of its clusters.
 
-Scores per cluster have dims (n_clusters, cluster); where a clustering has fewer clusters
-than the largest of the sweep, NaN fills the row.
+Scores have the dimension of the clustering's sweep, those per cluster also `cluster`; NaN fills
+the row where a clustering has fewer clusters than the largest of the sweep. Noise is left out.
 """
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import param
 import xarray as xr
 
-from fxrelay.schema import CLUSTER, COMPONENT, EIGENVALUE, N_CLUSTERS
+from fxrelay.schema import CLUSTER, CLUSTERING, COMPONENT, EIGENVALUE, N_CLUSTERS
 from fxrelay_analysis.stage import Stage, labelled, variable
-from fxrelay_analysis.stages.spectral import SPECTRAL
-from fxrelay_analysis.stages.vectors import unit
+from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
 
 Array = np.ndarray[Any, Any]
 EIGENGAP: Final = "eigengap"
 SIZE: Final = "cluster_size"
-SILHOUETTE: Final = "silhouette"
 
 
 class eigengap(Stage):
@@ -42,58 +39,49 @@ class sizes(Stage):
     version: ClassVar[int] = 1
 
     @staticmethod
-    def compute(clustering: xr.DataArray) -> xr.DataArray:
-        """Return `cluster_size`, dims (n_clusters, cluster), NaN where there is no such cluster."""
+    def compute(clustering: xr.DataArray | xr.Dataset) -> xr.DataArray:
+        """Return `cluster_size`, dims ([sweep], cluster), NaN where there is no such cluster."""
         return per_cluster(clustering, SIZE, lambda member, _: float(member.sum()))
 
 
-class silhouette(Stage):
-    """Mean silhouette of each cluster, on at most `max_samples` samples drawn by `seed`.
+def clustering_of(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
+    """Return a clustering, or the only one of a Dataset.
 
-    (Rousseeuw 1987.) In [-1, 1]; NaN where a clustering has a single cluster.
+    Raises
+    ------
+    ValueError
+        If a Dataset has none or several.
     """
-
-    version: ClassVar[int] = 1
-    max_samples = param.Integer(4000, bounds=(10, None), doc="Samples that are compared.")
-    seed = param.Integer(0, bounds=(0, None), doc="Seed of the draw.")
-
-    @staticmethod
-    def compute(
-        embedding: xr.Dataset, clustering: xr.DataArray, *, max_samples: int, seed: int
-    ) -> xr.DataArray:
-        """Return `silhouette`, dims (n_clusters, cluster)."""
-        from sklearn.metrics import silhouette_samples
-
-        x = embedding[SPECTRAL].values
-        rows = np.arange(len(x))
-        if len(x) > max_samples:
-            rows = np.sort(np.random.default_rng(seed).choice(len(x), max_samples, replace=False))
-
-        def score(member: Array, labels: Array) -> float:
-            k, key, inside = labels.max() + 1, labels.tobytes(), member[rows]
-            if not 2 <= len(np.unique(labels[rows])) < len(rows) or not inside.any():
-                return float("nan")
-            if key not in cached:
-                cached[key] = silhouette_samples(unit(x[rows, :k]), labels[rows])
-            return float(cached[key][inside].mean())
-
-        cached: dict[bytes, Array] = {}
-        return per_cluster(clustering, SILHOUETTE, score)
+    if not isinstance(data, xr.Dataset):
+        return data
+    named = [name for name in data.data_vars if str(name).startswith(CLUSTERING)]
+    if len(named) != 1:
+        raise ValueError(
+            f"{where}: needs a clustering, or a Dataset with one variable '{CLUSTERING}...'; got "
+            f"{', '.join(map(str, named)) or 'none'}. Pass the variable itself."
+        )
+    return data[named[0]]
 
 
 def per_cluster(
-    clustering: xr.DataArray, name: str, score: Callable[[Array, Array], float]
+    clustering: xr.DataArray | xr.Dataset, name: str, score: Callable[[Array, Array], float]
 ) -> xr.DataArray:
-    """Return ``score(member, labels)`` of every cluster, dims (n_clusters, cluster)."""
-    k = clustering[N_CLUSTERS].values
-    out = np.full((len(k), int(k.max())), np.nan)
-    for row, labels in enumerate(clustering.values.T):
+    """Return ``score(member, labels)`` of every cluster, dims ([sweep], cluster)."""
+    sweep = sweep_of(clustering_of(clustering, name), name)
+    out = np.full((sweep.labels.shape[1], width(sweep)), np.nan)
+    for row, labels in enumerate(sweep.labels.T):
         for cluster in range(int(labels.max()) + 1):
             out[row, cluster] = score(labels == cluster, labels)
-    return cluster_table(out, k, name)
+    return sweep.array(out, (CLUSTER,), {CLUSTER: np.arange(out.shape[1])}, name)
 
 
 def cluster_table(values: Array, k: Array, name: str) -> xr.DataArray:
-    """Return `values` (len(k), most clusters) as a labelled table."""
+    """Return values (n_clusters, cluster) with their labels and what the schema says of `name`."""
     coords = {N_CLUSTERS: k, CLUSTER: np.arange(values.shape[1])}
     return labelled(xr.DataArray(values, coords, (N_CLUSTERS, CLUSTER)), name)
+
+
+def width(sweep: Sweep) -> int:
+    """Return the number of clusters that a table over a sweep has room for."""
+    most = int(sweep.labels.max()) + 1
+    return max(most, int(sweep.coords[N_CLUSTERS].max())) if N_CLUSTERS in sweep.coords else most

@@ -15,5 +15,10 @@ def unit(rows: Array) -> Array:
 
 def oriented(columns: Array) -> Array:
     """Return columns (n, q), each with the sign that makes its largest entry positive."""
+    return columns * signs(columns)
+
+
+def signs(columns: Array) -> Array:
+    """Return the sign (q,) of the entry of largest magnitude of each column (n, q)."""
     top = columns[np.argmax(np.abs(columns), axis=0), np.arange(columns.shape[1])]
-    return columns * np.where(top < 0, -1.0, 1.0)
+    return np.where(top < 0, -1.0, 1.0)

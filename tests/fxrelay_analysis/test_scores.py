@@ -108,10 +108,10 @@ def test_sizes_isolation_and_padding():
 def test_silhouette_of_far_groups_is_near_one():
     embedded = stages.spectral_embedding(stages.affinity(stages.neighbours(blobs())))
     found = stages.kmeans(embedded, n_clusters=[1, 2])
-    values = stages.silhouette(embedded, found).values
+    values = stages.silhouette(embedded, found).silhouette.values
     assert np.isnan(values[0]).all()
     assert (values[1] > 0.99).all()
-    assert np.isfinite(stages.silhouette(embedded, found, max_samples=20).values[1]).all()
+    assert np.isfinite(stages.silhouette(embedded, found, max_samples=20).silhouette[1]).all()
 
 
 def test_prototypes_are_members_of_their_cluster():
@@ -179,8 +179,8 @@ def test_silhouettes_of_clusterings_with_equally_many_clusters_differ():
     two = labels(*random.integers(0, 3, (2, 60))).assign_coords(n_clusters=[3, 4])
     embedded = xr.Dataset({"embedding_spectral": (("sample", "component"),
                                                   random.normal(size=(60, 6)))})  # fmt: skip
-    both = stages.silhouette(embedded, two)
-    alone = stages.silhouette(embedded, two.isel(n_clusters=[1]))
+    both = stages.silhouette(embedded, two).silhouette
+    alone = stages.silhouette(embedded, two.isel(n_clusters=[1])).silhouette
     np.testing.assert_array_equal(both.values[1, :3], alone.values[0, :3])
 
 

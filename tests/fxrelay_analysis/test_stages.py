@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fxrelay_analysis import digest, stages
+from fxrelay_analysis import Store, digest, stages
 
 RELEVANCE = xr.DataArray(
     np.random.default_rng(0).normal(size=(40, 2, 6, 6)).astype(np.float32),
@@ -26,20 +26,46 @@ INPUTS = {
     "neighbours": (ROWS,),
     "affinity": (NEAR,),
     "spectral_embedding": (GRAPH,),
+    "diffusion_map": (GRAPH,),
+    "pca": (ROWS,),
+    "kernel_pca": (ROWS,),
     "tsne": (EMBEDDED,),
+    "umap": (ROWS,),
+    "lle": (ROWS,),
+    "isomap": (ROWS,),
+    "mds": (ROWS,),
     "kmeans": (EMBEDDED,),
+    "gaussian_mixture": (EMBEDDED,),
+    "spectral_clustering": (EMBEDDED,),
+    "agglomerative": (ROWS,),
+    "dendrogram": (ROWS,),
+    "dbscan": (ROWS,),
+    "hdbscan": (ROWS,),
     "eigengap": (EMBEDDED,),
     "sizes": (LABELS,),
     "fisher": (EMBEDDED, LABELS),
     "isolation": (GRAPH, LABELS),
     "silhouette": (EMBEDDED, LABELS),
+    "calinski_harabasz": (EMBEDDED, LABELS),
+    "davies_bouldin": (EMBEDDED, LABELS),
+    "stability": (EMBEDDED, LABELS),
+    "gap_statistic": (ROWS,),
+    "choose_n_clusters": (stages.eigengap(EMBEDDED), stages.silhouette(EMBEDDED, LABELS)),
+    "nystroem": (EMBEDDED, NEAR, ROWS, ROWS),
+    "extend_pca": (stages.pca(ROWS), ROWS),
+    "extend_kernel_pca": (stages.kernel_pca(ROWS), ROWS, ROWS),
+    "extend_nearest": (stages.mds(ROWS), ROWS, ROWS),
+    "extend_clustering": (LABELS, ROWS, ROWS),
     "prototypes": (EMBEDDED, LABELS),
     "surplus": (ROWS, LABELS),
     "contingency": (LABELS, FACTS),
     "compare": (LABELS, LABELS),
     "suspicion": (FISHER, SIZES, stages.surplus(ROWS, LABELS)),
 }
-ROWS_OF_TABLE = pytest.mark.parametrize("name", stages.STAGES)
+SLOW = ("umap",)  # compiles itself first
+ROWS_OF_TABLE = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in stages.STAGES]
+)
 
 
 @ROWS_OF_TABLE
@@ -50,8 +76,10 @@ def test_a_stage_is_documented_and_versioned(name):
     assert stage.compute.__doc__
     assert isinstance(stage.version, int)
     declared = {p for p in stage.param if p != "name"}
-    keywords = inspect.signature(stage.compute).parameters.values()
-    assert {p.name for p in keywords if p.kind is p.KEYWORD_ONLY} == declared
+    taken = inspect.signature(stage.compute).parameters.values()
+    named = {p.name for p in taken if p.kind is p.KEYWORD_ONLY}
+    assert named <= declared
+    assert named == declared or any(p.kind is p.VAR_KEYWORD for p in taken)
     for parameter in declared:
         assert stage.param[parameter].doc, parameter
 
@@ -68,6 +96,36 @@ def test_a_stage_is_pure_and_deterministic(name):
         assert variable.attrs["units"]
         if "sample" in variable.dims:
             np.testing.assert_array_equal(variable["sample"], RELEVANCE["sample"])
+
+
+@ROWS_OF_TABLE
+def test_a_result_is_the_same_from_the_store(name, tmp_path):
+    stage, inputs = stages.STAGES[name], INPUTS.get(name, (RELEVANCE,))
+    kept = Store(tmp_path).cache(stage)
+    first, second = kept(*inputs), kept(*inputs)
+    xr.testing.assert_identical(first, second)
+    assert digest(second) == digest(stage(*inputs))
+
+
+@ROWS_OF_TABLE
+def test_precision_of_the_input_does_not_matter(name):
+    """Equal values in float32 and float64 give the same labels, and numbers to 1e-5."""
+    stage = stages.STAGES[name]
+    narrow = [_as(item, np.float32) for item in INPUTS.get(name, (RELEVANCE,))]
+    one, two = stage(*narrow), stage(*(_as(item, np.float64) for item in narrow))
+    pairs = [(one, two)] if isinstance(one, xr.DataArray) else [(one[v], two[v]) for v in one]
+    for a, b in pairs:
+        if a.dtype.kind == "f":
+            scale = max(1.0, float(np.nanmax(np.abs(b.values), initial=0)))
+            np.testing.assert_allclose(a / scale, b / scale, rtol=1e-5, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def _as(data, kind):
+    if isinstance(data, xr.Dataset):
+        return data.assign({name: _as(array, kind) for name, array in data.data_vars.items()})
+    return data.astype(kind) if data.dtype.kind == "f" else data
 
 
 @ROWS_OF_TABLE

@@ -1,0 +1,130 @@
+"""How many clusters? Every criterion beside the others, with what it suggests."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+import param
+import xarray as xr
+
+from fxrelay.schema import COMPONENT, N_CLUSTERS
+from fxrelay_analysis.stage import Stage
+from fxrelay_analysis.stages.mixture import AIC, BIC
+from fxrelay_analysis.stages.points import dataset
+from fxrelay_analysis.stages.separation import (
+    CALINSKI_HARABASZ,
+    DAVIES_BOULDIN,
+    MEAN_SILHOUETTE,
+)
+from fxrelay_analysis.stages.stability import GAP, GAP_ERROR, STABILITY
+from fxrelay_analysis.stages.validity import EIGENGAP
+
+Array = np.ndarray[Any, Any]
+CRITERION: Final = "criterion"
+SCORE: Final = "score"
+SUGGESTED: Final = "suggested_n_clusters"
+VOTES: Final = "votes"
+
+
+class Criterion(NamedTuple):
+    """A row of `CRITERIA`: where the least is best, `sign` is -1."""
+
+    sign: int = 1
+    pick: Callable[[Array, Array], int] = lambda values, _: int(np.nanargmax(values))
+
+
+def _first_within_error(gap: Array, error: Array) -> int:
+    """Return where gap(k) >= gap(k + 1) - error(k + 1) first; the last where nowhere."""
+    fine = np.flatnonzero(gap[:-1] >= gap[1:] - error[1:])
+    return int(fine[0]) if len(fine) else len(gap) - 1
+
+
+def _last_greatest(values: Array, _: Array) -> int:
+    """Return the last place of the greatest value: groups of stable clusters are stable as well."""
+    return int(np.flatnonzero(values >= values.max() - 1e-9)[-1])
+
+
+#: variable -> how it suggests a number of clusters
+CRITERIA: Final[Mapping[str, Criterion]] = {
+    EIGENGAP: Criterion(),
+    MEAN_SILHOUETTE: Criterion(),
+    CALINSKI_HARABASZ: Criterion(),
+    DAVIES_BOULDIN: Criterion(-1),
+    BIC: Criterion(-1),
+    AIC: Criterion(-1),
+    STABILITY: Criterion(pick=_last_greatest),
+    GAP: Criterion(pick=_first_within_error),
+}
+
+
+class choose_n_clusters(Stage):
+    """Put all scores of a sweep over numbers of clusters side by side, with the k each suggests.
+
+    eigengap, silhouette, Calinski-Harabasz and stability suggest the k of their greatest value,
+    Davies-Bouldin, BIC and AIC that of their least, the gap statistic the least k that is within
+    its error of the next. Eigengap is read at the k of the other scores, and says nothing of other
+    numbers. Of equal values the least k counts; for stability the greatest, as groups of stable
+    clusters are stable as well.
+    """
+
+    version: ClassVar[int] = 1
+    least = param.Integer(2, bounds=(1, None), doc="Least number of clusters that is suggested.")
+
+    @staticmethod
+    def compute(*scores: xr.DataArray | xr.Dataset, least: int) -> xr.Dataset:
+        """Return `score` (criterion, n_clusters), `suggested_n_clusters` (criterion), `votes`.
+
+        `votes` (n_clusters) counts the criteria that suggest k. NaN fills scores that a criterion
+        does not have, and 0 stands for no suggestion.
+
+        Raises
+        ------
+        ValueError
+            If there is no score, or none but the eigengap.
+        """
+        found = _by_name(scores)
+        names = [name for name in CRITERIA if name in found]
+        swept = [found[name][N_CLUSTERS].values for name in names if name != EIGENGAP]
+        if not swept:
+            raise ValueError(
+                f"choose_n_clusters: needs scores with dim '{N_CLUSTERS}' among "
+                f"{', '.join(CRITERIA)}; got {', '.join(map(str, found)) or 'none'}. Pass the "
+                "results of silhouette, stability, gaussian_mixture, ..."
+            )
+        counts = np.unique(np.concatenate(swept))
+        table = np.stack([_at(found[name], counts) for name in names])
+        error = _at(found[GAP_ERROR], counts) if GAP_ERROR in found else np.zeros(len(counts))
+        chosen = [
+            _suggestion(CRITERIA[n], row, error, counts, least)
+            for n, row in zip(names, table, strict=True)
+        ]
+        return dataset(
+            {
+                SCORE: ((CRITERION, N_CLUSTERS), table),
+                SUGGESTED: ((CRITERION,), np.array(chosen, np.int32)),
+                VOTES: ((N_CLUSTERS,), np.array([chosen.count(k) for k in counts], np.int32)),
+            },
+            {CRITERION: names, N_CLUSTERS: counts},
+        )
+
+
+def _by_name(scores: tuple[xr.DataArray | xr.Dataset, ...]) -> dict[str, xr.DataArray]:
+    """Return every variable of the scores that counts clusters, by name."""
+    sets = [s if isinstance(s, xr.Dataset) else s.to_dataset() for s in scores]
+    every = {str(name): ds[name] for ds in sets for name in ds.data_vars}
+    wanted = {EIGENGAP: (COMPONENT,)} | dict.fromkeys([*CRITERIA, GAP_ERROR][1:], (N_CLUSTERS,))
+    return {name: array for name, array in every.items() if array.dims == wanted.get(name)}
+
+
+def _at(score: xr.DataArray, counts: Array) -> Array:
+    """Return the values of a score at numbers of clusters, NaN where it has none."""
+    known = np.arange(1, score.size + 1) if score.dims == (COMPONENT,) else score[N_CLUSTERS].values
+    values = dict(zip(known.tolist(), score.values.tolist(), strict=True))
+    return np.array([values.get(k, np.nan) for k in counts.tolist()])
+
+
+def _suggestion(row: Criterion, values: Array, error: Array, counts: Array, least: int) -> int:
+    usable = np.flatnonzero(~np.isnan(values) & (counts >= least))
+    if not len(usable):
+        return 0
+    return int(counts[usable[row.pick(row.sign * values[usable], error[usable])]])

@@ -1,0 +1,70 @@
+"""Diffusion maps of a graph."""
+
+from typing import ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
+
+from fxrelay.schema import AXIS, EMBEDDING, SAMPLE
+from fxrelay_analysis.stage import Stage
+from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.laplacians import eigenpairs
+from fxrelay_analysis.stages.points import dataset
+from fxrelay_analysis.stages.spectral import DEGREE
+from fxrelay_analysis.stages.vectors import oriented
+
+DIFFUSION: Final = EMBEDDING + "diffusion_map"
+DIFFUSION_EIGENVALUE: Final = "diffusion_eigenvalue"
+
+
+class diffusion_map(Stage):
+    """Map a graph so that Euclidean distance is diffusion distance after some steps of its walk.
+
+    P = D^-1 W, P psi_j = l_j psi_j with sum_i d_i psi_j(i)^2 = sum_i d_i; the axes are
+    l_j^steps psi_j, without the constant psi_0 where the graph is connected (one with parts has
+    none, and keeps all). W = Q^-density A Q^-density, Q the degrees of the affinity A: 0 is the
+    plain walk, 1 forgets how dense samples lie. A sample without edges stays where it is.
+    (Coifman and Lafon 2006, section 3, eq. 8.)
+    """
+
+    version: ClassVar[int] = 1
+    n_components = param.Integer(2, bounds=(1, None), doc="Axes; fewer where samples are fewer.")
+    steps = param.Integer(1, bounds=(0, None), doc="Steps of the random walk.")
+    density = param.Number(
+        0.0, bounds=(0, 1), doc="How much the density of samples is divided out."
+    )
+
+    @staticmethod
+    def compute(graph: xr.Dataset, *, n_components: int, steps: int, density: float) -> xr.Dataset:
+        """Return `embedding_diffusion_map` (sample, axis), `diffusion_eigenvalue`, and `degree`.
+
+        Eigenvalues are descending; degrees are those of the affinity.
+        """
+        affinities = matrix(graph)
+        weights = walk(affinities, density)
+        degree = np.asarray(weights.sum(axis=1)).ravel()
+        skip = int(connected_components(weights, directed=False, return_labels=False) == 1)
+        with threadpool_limits(1):
+            found, vectors = eigenpairs(weights, min(n_components + skip, len(degree)))
+        values, vectors = 1 - found[skip:], vectors[:, skip:]
+        psi = oriented(vectors * np.sqrt(degree.sum() / degree)[:, None])
+        return dataset(
+            {
+                DIFFUSION: ((SAMPLE, AXIS), psi * values**steps),
+                DIFFUSION_EIGENVALUE: ((AXIS,), values),
+                DEGREE: ((SAMPLE,), np.asarray(affinities.sum(axis=1)).ravel()),
+            },
+            {SAMPLE: graph[SAMPLE]},
+        ).assign_attrs(steps=steps, density=density)
+
+
+def walk(weights: csr_array, density: float) -> csr_array:
+    """Return W = Q^-density A Q^-density of A (n, n), with 1 at samples without edges."""
+    degree = np.asarray(weights.sum(axis=1)).ravel()
+    alone = degree == 0
+    scale = diags_array(np.where(alone, 1, degree) ** -density)
+    return csr_array(scale @ weights @ scale + diags_array(alone.astype(float)))

@@ -1,0 +1,147 @@
+"""Clusterings from one tree of merges, and the tree itself as data."""
+
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+from scipy.cluster.hierarchy import leaves_list, optimal_leaf_ordering
+from scipy.cluster.hierarchy import linkage as merge
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
+
+from fxrelay.schema import CLUSTERING, N_CLUSTERS
+from fxrelay_analysis.stages.cluster import Clustering, checked_counts, solving, swept
+from fxrelay_analysis.stages.distances import PRECOMPUTED
+from fxrelay_analysis.stages.points import (
+    METRIC_DOC,
+    ROW_METRICS,
+    Points,
+    PointStage,
+    apart,
+    dataset,
+    need_samples,
+    points,
+)
+
+Array = np.ndarray[Any, Any]
+AGGLOMERATIVE: Final = CLUSTERING + "agglomerative"
+MERGE: Final = "merge"
+LEAF: Final = "leaf"
+LINKAGES: Final = (
+    "ward", "average", "complete", "single", "weighted", "centroid", "median",
+)  # fmt: skip
+EUCLIDEAN: Final = ("ward", "centroid", "median")  # linkages that are defined by means
+LINKAGE_DOC: Final = (
+    "How far two clusters are: increase of variance (ward), mean, greatest or least distance of "
+    "their samples, or distance of their means (centroid, median). ward, centroid and median need "
+    "Euclidean distances."
+)
+
+
+class dendrogram(PointStage):
+    """Merge the two nearest clusters until one is left, and return the tree.
+
+    Clusters 0..n-1 are the samples by position, n + i is what merge i made. Memory O(n^2).
+    (Ward 1963; Lance and Williams 1967.)
+    """
+
+    version: ClassVar[int] = 1
+    linkage = param.Selector(default="ward", objects=list(LINKAGES), doc=LINKAGE_DOC)
+    metric = param.Selector(default="euclidean", objects=list(ROW_METRICS), doc=METRIC_DOC)
+    optimal = param.Boolean(
+        False, doc="Order leaves so that neighbours are as near as may be (slow, O(n^2))."
+    )
+
+    @staticmethod
+    def compute(
+        embedding: xr.DataArray | xr.Dataset,
+        *,
+        linkage: str,
+        metric: str,
+        optimal: bool,
+        unit_rows: bool | None,
+    ) -> xr.Dataset:
+        """Return `merge_left`, `merge_right`, `merge_height`, `merge_size` (merge), `leaf_order`.
+
+        `leaf_order` (leaf) holds positions of samples, as a drawing without crossings has them.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 2 samples, linkage and metric do not fit, or a value is not
+            finite.
+        """
+        given = points(embedding, "dendrogram", unit_rows)
+        with solving():
+            pairs = _apart(given, linkage, metric, "dendrogram")
+            tree = merge(pairs, linkage)
+            order = leaves_list(optimal_leaf_ordering(tree, pairs) if optimal else tree)
+        return dataset(
+            {
+                "merge_left": ((MERGE,), tree[:, 0].astype(np.int32)),
+                "merge_right": ((MERGE,), tree[:, 1].astype(np.int32)),
+                "merge_height": ((MERGE,), tree[:, 2]),
+                "merge_size": ((MERGE,), tree[:, 3].astype(np.int32)),
+                "leaf_order": ((LEAF,), order.astype(np.int32)),
+            },
+            given.ids,
+        )
+
+
+class agglomerative(Clustering):
+    """Merge the nearest clusters until k are left, for every k asked for, from one tree.
+
+    Clusters are numbered by size, 0 the largest; `dendrogram` returns the tree. All
+    k see the same points. Memory O(n^2).
+    """
+
+    version: ClassVar[int] = 1
+    linkage = param.Selector(default="ward", objects=list(LINKAGES), doc=LINKAGE_DOC)
+    metric = param.Selector(default="euclidean", objects=list(ROW_METRICS), doc=METRIC_DOC)
+
+    @staticmethod
+    def compute(
+        embedding: xr.DataArray | xr.Dataset,
+        *,
+        n_clusters: Any,
+        linkage: str,
+        metric: str,
+        unit_rows: bool | None,
+    ) -> xr.DataArray:
+        """Return `clustering_agglomerative`, dims (sample, n_clusters), int32.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer samples than clusters (or than 2), linkage and metric do not fit, or
+            a value is not finite.
+        """
+        given = points(embedding, "agglomerative", unit_rows)
+        counts = checked_counts(n_clusters, len(given.rows), "agglomerative", least=2)
+        with solving():
+            tree = merge(_apart(given, linkage, metric, "agglomerative"), linkage)
+            labels = [cut(tree, k) for k in counts]
+        return swept(labels, given.ids, AGGLOMERATIVE, N_CLUSTERS, counts)
+
+
+def cut(tree: Array, k: int) -> Array:
+    """Return labels (n,) of the k clusters before the last k - 1 merges of a tree (n - 1, 4)."""
+    n = len(tree) + 1
+    joined = tree[: n - k, :2].astype(np.int64).ravel()
+    into = n + np.repeat(np.arange(n - k), 2)
+    size = 2 * n - k
+    edges = csr_array((np.ones(len(into), np.int8), (joined, into)), shape=(size, size))
+    return connected_components(edges, directed=False)[1][:n]
+
+
+def _apart(given: Points, linkage: str, metric: str, where: str) -> Array:
+    """Return the distances between all pairs of points, condensed (n (n - 1) / 2,)."""
+    need_samples(given, 2, where, "Leave it out.")
+    if linkage in EUCLIDEAN and metric not in ("euclidean", PRECOMPUTED):
+        raise ValueError(
+            f"{where}: needs metric='euclidean' (or 'precomputed') for linkage='{linkage}'; got "
+            f"'{metric}'. Use linkage='average', or unit_rows=True in place of cosine."
+        )
+    return squareform(apart(given, metric, where), checks=False)

@@ -1,0 +1,111 @@
+"""New samples on a spectral embedding or a diffusion map: the Nystroem extension."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from fxrelay.schema import EIGENVALUE
+from fxrelay_analysis.stage import Stage
+from fxrelay_analysis.stages.crossing import MODES, crossed, edges
+from fxrelay_analysis.stages.diffusion import DIFFUSION, DIFFUSION_EIGENVALUE
+from fxrelay_analysis.stages.distances import DISTANCE
+from fxrelay_analysis.stages.graph import affinity
+from fxrelay_analysis.stages.points import placed
+from fxrelay_analysis.stages.preprocess import ids
+from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
+
+Array = np.ndarray[Any, Any]
+VANISHING: Final = 1e-9  # eigenvalues of a walk that forgets at once: nothing extends
+
+
+class nystroem(Stage):
+    """Place new samples on a spectral embedding or a diffusion map by their edges to old samples.
+
+    With a the weights that `affinity` would give and d their sums: v(new) = sum_j a_j v(j) / s,
+    times (d d_j)^-1/2 with s = 1 - eigenvalue for the symmetric Laplacian, over d for random_walk
+    and diffusion maps, and s = d - eigenvalue for the unnormalised one. A new sample that equals
+    an old one gets its place. NaN: no edges, or an eigenvalue with s = 0. `mode`, `sigma` and
+    `scale_rank` are to be those of `affinity`. (Bengio et al. 2004, proposition 1.)
+    """
+
+    version: ClassVar[int] = 1
+    mode = param.Selector(default="mean", objects=list(MODES), doc=affinity.param.mode.doc)
+    sigma = param.Number(
+        None,
+        bounds=(0, None),
+        inclusive_bounds=(False, True),
+        allow_None=True,
+        doc=affinity.param.sigma.doc,
+    )
+    scale_rank = param.Integer(
+        None, bounds=(1, None), allow_None=True, doc=affinity.param.scale_rank.doc
+    )
+
+    @staticmethod
+    def compute(
+        spectrum: xr.Dataset,
+        near: xr.Dataset,
+        features: xr.DataArray,
+        new: xr.DataArray,
+        *,
+        mode: str,
+        sigma: float | None,
+        scale_rank: int | None,
+    ) -> xr.DataArray:
+        """Return `embedding_spectral` (sample, component) or `embedding_diffusion_map` of `new`.
+
+        `near` are the `neighbours` of `features`, `spectrum` is what became of them.
+
+        Raises
+        ------
+        ValueError
+            If the metric, the dims or the numbers of samples do not fit, rows of the embedding were
+            scaled, or a value is not finite.
+        """
+        name, operator = _operator(spectrum)
+        vectors, distance = spectrum[name].values, near[DISTANCE].values
+        rank, last = scale_rank or distance.shape[1], float(np.median(distance[:, -1])) or 1.0
+        flat = np.empty((len(new), vectors.shape[1]))
+        with threadpool_limits(1):
+            for part, away in crossed(features, new, near.attrs["metric"], "nystroem"):
+                weights = edges(away, distance, mode, sigma or last, rank)
+                flat[part] = operator(weights)
+        return placed(flat, ids(new), str(spectrum[name].dims[1]), name)
+
+
+def _operator(spectrum: xr.Dataset) -> tuple[str, Callable[[Array], Array]]:
+    """Return the name of the map, and how weights (m, n) to old samples place new ones on it."""
+    degree = np.where(spectrum[DEGREE] > 0, spectrum[DEGREE], 1).astype(np.float64)
+    if DIFFUSION in spectrum:
+        vectors, kept = spectrum[DIFFUSION].values, spectrum[DIFFUSION_EIGENVALUE].values
+        scaled = degree ** -float(spectrum.attrs["density"])
+        return DIFFUSION, lambda weights: _walked(weights * scaled, vectors, kept)
+    vectors, values = spectrum[SPECTRAL].values, spectrum[EIGENVALUE].values
+    if not np.allclose(np.linalg.norm(vectors, axis=0), 1):
+        raise ValueError(
+            "nystroem: needs eigenvectors of unit length; got others. Embed with unit_rows=False."
+        )
+    if spectrum.attrs["laplacian"] == "unnormalised":
+        return SPECTRAL, lambda w: _over(w @ vectors, w.sum(axis=1)[:, None] - values)
+    if spectrum.attrs["laplacian"] == "random_walk":
+        return SPECTRAL, lambda w: _walked(w, vectors, 1 - values)
+    root = np.sqrt(degree)[:, None]
+    return (
+        SPECTRAL,
+        lambda w: _walked(w, vectors / root, 1 - values) * np.sqrt(w.sum(axis=1)[:, None]),
+    )
+
+
+def _walked(weights: Array, vectors: Array, kept: Array) -> Array:
+    """Return one step of the walk from new samples (m, q), over what a step keeps."""
+    return _over(weights @ vectors, weights.sum(axis=1)[:, None] * kept)
+
+
+def _over(sums: Array, divisor: Array) -> Array:
+    return np.divide(
+        sums, divisor, out=np.full_like(sums, np.nan), where=np.abs(divisor) > VANISHING
+    )
