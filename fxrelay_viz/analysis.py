@@ -1,5 +1,6 @@
 """The analysis of a dataset: its categories by name, opened as they are looked at."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from fxrelay import schema
-from fxrelay_analysis.store import NETCDF
+from fxrelay_analysis.netcdf import NETCDF
 from fxrelay_viz.category import Rank, ranks
-from fxrelay_viz.reading import read
+from fxrelay_viz.reading import open_file, read
 
 
 class Analysis:
@@ -76,16 +77,15 @@ class Groups(Mapping[str, xr.Dataset]):
         with NETCDF, netCDF4.Dataset(path) as file:
             self._names = list(file.groups)
             self.attrs: dict[str, Any] = {name: file.getncattr(name) for name in file.ncattrs()}
-            self._opened: dict[str, xr.Dataset] = {}
+        self._opened: dict[str, xr.Dataset] = {}
+        self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> xr.Dataset:
         if name not in self._names:
             raise KeyError(name)
-        with NETCDF:
+        with self._lock:
             if name not in self._opened:
-                self._opened[name] = xr.open_dataset(
-                    self.path, group=name, engine="netcdf4", cache=False
-                )
+                self._opened[name] = open_file(self.path, name)
             return self._opened[name]
 
     def __iter__(self) -> Iterator[str]:

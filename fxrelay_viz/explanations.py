@@ -169,7 +169,7 @@ class Explanations:
             new = dict(
                 zip(
                     [(variable, target, p) for p in missing],
-                    self._read(missing, variable, target),
+                    self.read_pictures(missing, variable, target),
                     strict=True,
                 )
             )
@@ -177,7 +177,8 @@ class Explanations:
             found |= new
         return [found[k] for k in keys]
 
-    def _read(self, positions: list[int], variable: str, target: int) -> list[Picture]:
+    def read_pictures(self, positions: list[int], variable: str, target: int) -> list[Picture]:
+        """Read samples to be drawn, and remember none."""
         relevance = one_target(self.ds[variable], target)
         source = self.ds.get(input_of(variable))
         words = words_of(self.ds, variable)

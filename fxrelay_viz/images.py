@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 import secrets
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from tornado.web import RequestHandler
 
 from fxrelay import schema
 from fxrelay.heatmap import CMAPS
-from fxrelay_viz.explanations import Explanations
+from fxrelay_viz.explanations import Explanations, Picture
 from fxrelay_viz.project import Project
 from fxrelay_viz.renderers import Look, draw, encode
 from fxrelay_viz.renderers.look import HOVER, LARGE, MODES, SIZES, THUMBNAIL
@@ -27,7 +28,9 @@ ROUTE: Final = "fxrelay-images"
 #: threads that draw images, so that a slow one holds up no session
 DRAWERS: Final = 2
 #: images kept encoded, for other sessions that look at the same
-KEPT: Final = 1024
+KEPT: Final = 512
+#: instead of the number of a Dataset, for pictures that are no samples
+MADE: Final = "made"
 
 __all__ = ["HOVER", "LARGE", "THUMBNAIL", "Gallery", "Look", "Pictures", "parse", "render"]
 
@@ -76,6 +79,8 @@ class Gallery:
         self.served, self.key = served, secrets.token_hex(16) if key is None else key
         self._shown: dict[str, Explanations] = {}
         self._numbers: dict[int, str] = {}
+        self._made: dict[str, tuple[bytes, str]] = {}
+        self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(DRAWERS, "fxrelay-images")
         self.draw = lru_cache(maxsize=KEPT)(self._draw)
 
@@ -85,6 +90,22 @@ class Gallery:
         number = self._numbers.setdefault(id(source), str(len(self._numbers)))
         self._shown[number] = source
         return Pictures(project, self, number)
+
+    def made(self, picture: Picture, look: Look, limits: tuple[float, float]) -> str:
+        """Draw a picture that is no sample, a mean for instance, and return its address."""
+        body, kind = encode(draw(picture, look, limits), look.size)
+        if not self.served:
+            return _data_uri(body, kind)
+        digest = hashlib.sha256(body).hexdigest()[:32]
+        with self._lock:
+            self._made[digest] = (body, kind)
+            for old in list(self._made)[:-KEPT]:
+                del self._made[old]
+        return f"{ROUTE}/{self.key}/{MADE}/{digest}"
+
+    def found(self, digest: str) -> tuple[bytes, str] | None:
+        """Return a picture that was made, while it is remembered."""
+        return self._made.get(digest)
 
     def patterns(self) -> list[tuple[Any, ...]]:
         """Return the routes for the server's `extra_patterns`."""
@@ -115,11 +136,15 @@ class Pictures:
         """Return what goes into the `src` of an image."""
         if not self.gallery.served:
             body, kind = render(self.project, position, look)
-            return f"data:{kind};base64,{base64.b64encode(body).decode()}"
+            return _data_uri(body, kind)
         query = {name: format_(getattr(look, name)) for name, (_, _, format_) in FIELDS.items()
                  if getattr(look, name) != getattr(DEFAULT, name)}  # fmt: skip
         base = f"{ROUTE}/{self.gallery.key}/{self.number}/{int(position)}"
         return f"{base}?{urlencode(query)}" if query else base
+
+
+def _data_uri(body: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(body).decode()}"
 
 
 class ImageHandler(RequestHandler):
@@ -131,8 +156,10 @@ class ImageHandler(RequestHandler):
 
     async def get(self, key: str, number: str, position: str) -> None:
         """Answer 200 with an image, 304, 400 for malformed and 404 for unknown addresses."""
+        if number == MADE and (body := self.gallery.found(position)) and self._knows(key):
+            return await self._send(position[:24], body)
         count = self.gallery.size(number)
-        if not secrets.compare_digest(key.encode(), self.gallery.key.encode()) or not count:
+        if not self._knows(key) or not count:
             return self._fail(404, "image: this address is of another run. Reload the page.")
         if not re.fullmatch("[0-9]{1,18}", position) or int(position) >= count:
             return self._fail(404, f"image: needs a position in 0..{count - 1}. Reload the page.")
@@ -142,26 +169,32 @@ class ImageHandler(RequestHandler):
             return self._fail(400, str(error))
         return await self._answer(number, int(position), look)
 
+    def _knows(self, key: str) -> bool:
+        return secrets.compare_digest(key.encode(), self.gallery.key.encode())
+
     async def _answer(self, number: str, position: int, look: Look) -> None:
         text = f"{self.gallery.key} {number} {position} {look}"
-        self.set_header("Etag", f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"')
+        tag = hashlib.sha256(text.encode()).hexdigest()[:24]
+        if self.request.headers.get("If-None-Match") == f'"{tag}"':
+            return await self._send(tag, (b"", ""))
+        try:
+            drawn = await self.gallery.drawn(number, position, look)
+        except Exception as error:  # whatever the data did, the browser gets a line
+            if not isinstance(error, (ValueError, OSError)):
+                LOG.exception("image: could not be drawn")
+            return self._fail(503, f"image: could not be drawn: {error}")
+        return await self._send(tag, drawn)
+
+    async def _send(self, tag: str, drawn: tuple[bytes, str]) -> None:
+        self.set_header("Etag", f'"{tag}"')
         self.set_header("Cache-Control", "private, max-age=86400, immutable")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
         if self.check_etag_header():
             self.set_status(304)
             return
-        try:
-            body, kind = await self.gallery.drawn(number, position, look)
-        except Exception as error:  # whatever the data did, the browser gets a line
-            if not isinstance(error, (ValueError, OSError)):
-                LOG.exception("image: could not be drawn")
-            self.clear_header("Etag")
-            self.clear_header("Cache-Control")
-            self._fail(503, f"image: could not be drawn: {error}")
-            return
-        self.set_header("Content-Type", kind)
-        await self.finish(body)
+        self.set_header("Content-Type", drawn[1])
+        await self.finish(drawn[0])
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Answer what tornado refuses, with a line and never a stack trace."""

@@ -15,7 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from fxrelay import schema
-from fxrelay_analysis.store import NETCDF
+from fxrelay_analysis.netcdf import NETCDF
 
 #: file of a folder of shards that says how many there are
 MANIFEST: Final = "manifest.json"
@@ -32,7 +32,12 @@ def read(data: Any) -> Any:
     with NETCDF:
         try:
             return data.compute(scheduler="synchronous")
-        except (RuntimeError, IndexError, KeyError) as error:  # netCDF4 and HDF5 report either
+        except (
+            RuntimeError,
+            IndexError,
+            KeyError,
+            AttributeError,
+        ) as error:  # netCDF4 and HDF5 report either
             raise OSError(
                 f"viewer: a file of the data could not be read ({error}). "
                 "Put it back, or open the project again."
@@ -70,6 +75,35 @@ class Lazy(Mapping[Any, Any]):
         return len(self._makers)
 
 
+def open_file(path: Path, group: str | None = None) -> xr.Dataset:
+    """Open a netCDF file, or one group of it, as a lazy Dataset that holds no file open.
+
+    Every read opens the file and closes it again: the netCDF library crashes where a file with
+    texts is open twice in a process, and a file that was replaced is read anew.
+
+    Parameters
+    ----------
+    path : Path
+    group : str, optional
+
+    Raises
+    ------
+    OSError
+        If it is no netCDF file.
+    """
+    with NETCDF, xr.open_dataset(path, engine="netcdf4", group=group) as file:
+        small = [n for n, v in file.variables.items() if not v.ndim or n in file.indexes]
+        for name in small:
+            file[name].load()
+        found = file
+    lazy = {
+        str(name): _joined([path], max(v.shape[0], 1), v.shape[0], str(name), v, group)
+        for name, v in found.variables.items()
+        if name not in small
+    }
+    return found.assign(lazy).set_coords([str(name) for name in found.coords])
+
+
 def open_shards(folder: Path) -> xr.Dataset:
     """Open a folder of shards as one lazy Dataset; only the sample ids are read.
 
@@ -98,18 +132,17 @@ def open_shards(folder: Path) -> xr.Dataset:
             f"view: needs {len(files)} shards in {str(folder)!r}; {len(missing)} are missing "
             f"({', '.join(missing[:3])}). Run `fxrelay attribute` again: it makes only those."
         )
+    first = open_file(files[0])
     with NETCDF:
-        template = _template(files[0])
         ids = np.concatenate([_values(file, schema.SAMPLE, ...) for file in files])
     joined = {
-        name: _joined(files, size, n, str(name), v)
-        for name, v in template.variables.items()
+        str(name): _joined(files, size, n, str(name), v)
+        for name, v in first.variables.items()
         if v.dims[:1] == (schema.SAMPLE,) and name != schema.SAMPLE
     }
-    fixed = template.drop_vars([*joined, schema.SAMPLE]).variables
-    coords = {str(name) for name in template.coords} - {schema.SAMPLE}
-    ds = xr.Dataset({**fixed, **joined}, coords={schema.SAMPLE: ids}, attrs=template.attrs)
-    return ds.set_coords(sorted(coords & set(map(str, ds.variables))))
+    named = {schema.SAMPLE: (schema.SAMPLE, ids, first[schema.SAMPLE].attrs)}
+    fixed = first.drop_vars([*joined, schema.SAMPLE])
+    return fixed.assign_coords(named).assign(joined).set_coords(list(map(str, first.coords)))
 
 
 def _manifest(folder: Path) -> tuple[int, int]:
@@ -129,37 +162,28 @@ def _manifest(folder: Path) -> tuple[int, int]:
     return n, size
 
 
-def _template(file: Path) -> xr.Dataset:
-    with xr.open_dataset(file, engine="netcdf4") as shard:
-        small = [name for name, v in shard.variables.items() if v.dims[:1] != (schema.SAMPLE,)]
-        for name in small:
-            shard[name].load()
-        return shard
-
-
-def _joined(files: Sequence[Path], size: int, n: int, name: str, like: xr.Variable) -> xr.Variable:
-    array = _Joined(files, size, name, (n, *like.shape[1:]), like.dtype)
+def _joined(
+    files: Sequence[Path], per_file: int, n: int, name: str, like: xr.Variable,
+    group: str | None = None,
+) -> xr.Variable:  # fmt: skip
+    array = _Joined(files, per_file, name, (n, *like.shape[1:]), like.dtype, group)
     return xr.Variable(like.dims, indexing.LazilyIndexedArray(array), like.attrs)
 
 
-def _values(file: Path, name: str, key: Any) -> np.ndarray:
-    with xr.open_dataset(file, engine="netcdf4") as shard:
-        values: np.ndarray = shard[name][key].values
+def _values(file: Path, name: str, key: Any, group: str | None = None) -> np.ndarray:
+    with xr.open_dataset(file, engine="netcdf4", group=group) as opened:
+        values: np.ndarray = opened[name][key].values
         return values
 
 
 class _Joined(BackendArray):
-    """One variable along all shards, for xarray's lazy indexing."""
+    """One variable along the first dimension of one or several files, for lazy indexing."""
 
     def __init__(
-        self,
-        files: Sequence[Path],
-        per_file: int,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-    ) -> None:
-        self.files, self.per_file, self.name = files, per_file, name
+        self, files: Sequence[Path], per_file: int, name: str, shape: tuple[int, ...],
+        dtype: np.dtype, group: str | None,
+    ) -> None:  # fmt: skip
+        self.files, self.per_file, self.name, self.group = files, per_file, name, group
         self.shape, self.dtype = shape, dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -168,20 +192,21 @@ class _Joined(BackendArray):
         )
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        """Read an outer index, (samples, *rest), from the shards that hold these samples."""
+        """Read an outer index, (samples, *rest), from the files that hold these samples."""
         samples, rest = np.arange(self.shape[0])[key[0]], key[1:]
         wanted = np.atleast_1d(samples)
-        shard = wanted // self.per_file
-        parts = [
-            (
-                shard == n,
-                _values(self.files[n], self.name, (wanted[shard == n] % self.per_file, *rest)),
-            )
-            for n in np.unique(shard)
-        ]
+        file = wanted // self.per_file
+        parts = [(file == n, self._part(n, wanted[file == n], rest)) for n in np.unique(file)]
         if not parts:
             return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
         out = np.empty((len(wanted), *parts[0][1].shape[1:]), self.dtype)
         for members, values in parts:
             out[members] = values
-        return out if samples.ndim else out[0]
+        return out if samples.ndim else np.asarray(out[0])
+
+    def _part(self, n: int, wanted: np.ndarray, rest: tuple[Any, ...]) -> np.ndarray:
+        local = wanted % self.per_file
+        steps = np.diff(local)
+        whole = len(local) > 1 and bool((steps == 1).all())
+        key = slice(int(local[0]), int(local[-1]) + 1) if whole else local
+        return _values(self.files[n], self.name, (key, *rest), self.group)

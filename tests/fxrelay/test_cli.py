@@ -83,7 +83,7 @@ def test_report_prints_the_table(photos):
          "error: serve: needs a host name or an IPv4 address; got '::1'. Use 'localhost'."),
         (("analyze", "nowhere", "--out", "."),
          "error: --out: needs the name of a file; got the folder '.'."),
-        (("view", "nowhere", "missing.nc"), "error: view: needs the file that `analyze` made; got"),
+        (("view", "nowhere", "missing.nc"), "error: view: needs folders or netCDF files"),
     ],
 )  # fmt: skip
 def test_errors_are_one_message(args, text, tmp_path, monkeypatch):

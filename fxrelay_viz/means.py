@@ -1,0 +1,109 @@
+"""Mean maps of sets of samples, and the difference of two."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from fxrelay import schema
+from fxrelay_viz.explanations import Explanations, Picture
+
+#: a mean is taken over so many samples, evenly spread over the set
+MOST: Final = 96
+BLOCK: Final = 16
+
+
+def mean_picture(
+    source: Explanations,
+    positions: np.ndarray,
+    variable: str = schema.RELEVANCE,
+    target: int = 0,
+    most: int = MOST,
+) -> Picture | None:
+    """Return the mean relevance and the mean input of samples.
+
+    Parameters
+    ----------
+    source : Explanations
+    positions : int array, shape (n,)
+        Of the samples in the Dataset.
+    variable : str
+        One of ``source.shown``.
+    target : int
+    most : int, >= 1
+        Of more samples an evenly spread part is taken: the mean is that of a systematic sample.
+
+    Returns
+    -------
+    Picture or None
+        None for no samples, or inputs that have no mean (texts) and differ in shape.
+    """
+    if not len(positions):
+        return None
+    chosen = np.unique(
+        positions[np.linspace(0, len(positions) - 1, min(len(positions), most)).astype(int)]
+    )
+    relevance, data = _Sum(), _Sum()
+    words: Any = None
+    for start in range(0, len(chosen), BLOCK):
+        for picture in source.read_pictures(
+            chosen[start : start + BLOCK].tolist(), variable, target
+        ):
+            relevance.add(picture.relevance)
+            data.add(picture.input)
+            words = picture.words if words is None else words
+    mean = relevance.mean()
+    is_image = mean is not None and schema.Y in mean.dims
+    return None if mean is None else Picture(mean, data.mean(), None if is_image else words)
+
+
+def difference(first: Picture, second: Picture) -> Picture:
+    """Return the relevance of the first minus that of the second, over the first's input."""
+    return Picture(first.relevance - second.relevance, first.input, first.words)
+
+
+class _Sum:
+    """A running sum of arrays of one shape; others, and texts, have no mean."""
+
+    def __init__(self) -> None:
+        self._sum: xr.DataArray | None = None
+        self._count = 0
+        self._possible = True
+
+    def add(self, values: xr.DataArray | None) -> None:
+        """Add one array."""
+        if values is None or values.dtype.kind not in "fiu" or _are_ids(values):
+            self._possible = False
+            return
+        self._sum = values.astype(np.float64) if self._sum is None else self._sum + values
+        self._count += 1
+
+    def mean(self) -> xr.DataArray | None:
+        """Return the mean, or None where there is none."""
+        if self._sum is None or not self._possible:
+            return None
+        return self._sum / self._count
+
+
+def _are_ids(values: xr.DataArray) -> bool:
+    return values.dtype.kind in "iu" and schema.TOKEN in values.dims
+
+
+def mean_pictures(
+    source: Explanations, positions: np.ndarray, labels: np.ndarray, clusters: Sequence[int],
+    variable: str = schema.RELEVANCE, target: int = 0,
+) -> dict[int, Picture]:  # fmt: skip
+    """Return the mean picture of each cluster.
+
+    Parameters
+    ----------
+    source : Explanations
+    positions, labels : int arrays, shape (n,)
+        Where each sample stands in the Dataset, and its cluster.
+    clusters : sequence of int
+    variable, target
+        As for `mean_picture`.
+    """
+    means = {c: mean_picture(source, positions[labels == c], variable, target) for c in clusters}
+    return {c: picture for c, picture in means.items() if picture is not None}

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+from sklearn.neighbors import NearestNeighbors
+
+from fxrelay_viz import insight, means
+from fxrelay_viz.category import Category, Rank
+from fxrelay_viz.explanations import Explanations
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.normal(size=(300, 5)).astype(np.float32)
+CATEGORY = Category(
+    "c",
+    np.arange(300),
+    np.arange(300) + 7,
+    {"tsne": POINTS},
+    {"kmeans": {2: (np.arange(300) >= 200).astype(int), 3: np.arange(300) % 3 - 1}},
+    scores={"degree": np.arange(300.0)},
+    columns={"label": np.arange(300) // 200, "word": np.array(["a", "b", "c"] * 100)},
+    classes=["cat", "dog"],
+)
+
+
+def test_neighbours_are_those_of_a_full_search():
+    expected = NearestNeighbors(n_neighbors=6).fit(POINTS).kneighbors(POINTS[[4]])[1][0, 1:]
+    assert insight.neighbours(POINTS, 4, 5).tolist() == expected.tolist()
+    assert len(insight.neighbours(POINTS, 4, 999)) == 299
+    assert len(insight.neighbours(POINTS[:1], 0, 5)) == 0
+    holed = POINTS.copy()
+    holed[9] = np.nan
+    assert 9 not in insight.neighbours(holed, 4, 298)
+
+
+def test_a_histogram_counts_all_and_the_selected():
+    mask = np.arange(300) < 100
+    found = insight.histogram("degree", np.arange(300.0), mask, bins=3)
+    assert found.everything.tolist() == [100, 100, 100]
+    assert found.selected.tolist() == [100, 0, 0]
+    assert found.values[0] == (0.0, pytest.approx(299 / 3))
+    holed = np.where(mask, np.nan, 1.0)
+    assert insight.histogram("x", holed, mask, bins=2).missing == 100
+    labels = insight.histogram("label", CATEGORY.columns["label"], mask, CATEGORY.classes)
+    assert (labels.labels, labels.values) == (("cat", "dog"), (0, 1))
+    assert (labels.everything.tolist(), labels.selected.tolist()) == ([200, 100], [100, 0])
+    texts = np.array([f"t{n % 60}" if n % 2 else "often" for n in range(300)])
+    many = insight.histogram("text", texts, mask)
+    assert len(many.labels) == 31
+    assert many.everything[many.values.index("often")] == 150
+    assert insight.histogram("id", np.arange(300), mask).edges is not None
+    assert insight.histogram("x", np.full(300, np.nan), mask).everything.sum() == 0
+
+
+def test_gaps_in_the_spectrum():
+    values = np.array([0.0, 0.01, 0.02, 0.6, 0.65, 0.9])
+    assert insight.eigengaps(values) == [(3, 0.58), (5, 0.25), (4, pytest.approx(0.05))]
+    assert insight.eigengaps(values, 1) == [(3, 0.58)]
+    assert insight.eigengaps(np.array([0.0])) == []
+
+
+def test_prototypes_are_next_to_the_mean_and_the_named_come_first():
+    found = insight.prototypes(CATEGORY, "kmeans", 2, "tsne", count=3)
+    for cluster, members in ((0, np.arange(200)), (1, np.arange(200, 300))):
+        away = np.linalg.norm(POINTS[members] - POINTS[members].mean(0), axis=1)
+        assert found[cluster].tolist() == members[np.argsort(away)[:3]].tolist()
+    assert sorted(insight.prototypes(CATEGORY, "kmeans", 3, "tsne")) == [0, 1]
+    group = xr.Dataset({"prototype": (("n_clusters", "cluster"), [[12, 299], [0, 0]])},
+                       coords={"n_clusters": [2, 3]})  # fmt: skip
+    named = Category(**{**CATEGORY.__dict__, "group": group})
+    assert insight.prototypes(named, "kmeans", 2, "tsne", 2)[0][0] == 12 - 7
+
+
+def test_two_clusters_are_compared_by_every_variable():
+    first = CATEGORY.clusters("kmeans", 2) == 0
+    rows = {row.name: row for row in insight.compare(CATEGORY, first, ~first)}
+    assert (rows["label"].first, rows["label"].second) == ("cat (100%)", "dog (100%)")
+    assert rows["label"].distance == rows["degree"].distance == 1.0
+    assert (rows["degree"].first, rows["degree"].second) == ("99.5", "249.5")
+    assert rows["word"].distance == pytest.approx(0.01, abs=0.01)
+    half = np.arange(300) < 150
+    expected = stats.ks_2samp(POINTS[half, 0], POINTS[~half, 0]).statistic
+    other = Category(**{**CATEGORY.__dict__, "scores": {"z": POINTS[:, 0].astype(float)}})
+    found = {row.name: row.distance for row in insight.compare(other, half, ~half, ["z"])}
+    assert found["z"] == pytest.approx(expected)
+    assert insight.compare(CATEGORY, first, first & ~first) == []
+
+
+def test_why_says_what_the_analysis_found():
+    group = xr.Dataset(
+        {
+            "separability": (("n_clusters", "cluster"), [[1.0, 9.5], [2.0, np.nan]]),
+            "cluster_size": (("n_clusters", "cluster"), [[200, 100], [300, 0]]),
+        },
+        coords={"n_clusters": [2, 3]},
+    )
+    group["separability"].attrs["long_name"] = "separability of the cluster"
+    category = Category(**{**CATEGORY.__dict__, "group": group})
+    rank = Rank("c", 9.5, 300, 2, 1, 100, True)
+    reasons = insight.why(category, rank)
+    assert [(r.name, r.value) for r in reasons] == [
+        ("suspicion", "9.5, flagged"),
+        ("separability of the cluster", "9.5 (others 1)"),
+        ("cluster_size", "100 (others 200)"),
+    ]
+    assert all(r.meaning for r in reasons)
+    assert [r.value for r in insight.why(category, rank, 0)][1] == "1 (others 9.5)"
+    assert len(insight.why(category, rank, 7)) == 1
+    assert insight.why(CATEGORY, Rank("c")) == []
+
+
+def test_mean_maps_and_their_difference(data):
+    ds = data[0]
+    source = Explanations(ds)
+    positions = np.array([5, 900, 17])
+    mean = means.mean_picture(source, positions)
+    expected = ds.isel(sample=positions).mean("sample")
+    assert np.allclose(mean.relevance.values, expected["relevance"].values, atol=1e-6)
+    assert np.allclose(mean.input.values, expected["input"].values, atol=1e-6)
+    many = means.mean_picture(source, np.arange(1000), most=10)
+    spread = np.linspace(0, 999, 10).astype(int)
+    assert np.allclose(many.relevance.values, ds["relevance"].values[spread].mean(0), atol=1e-6)
+    minus = means.difference(mean, many)
+    assert np.allclose(minus.relevance.values, mean.relevance.values - many.relevance.values)
+    assert means.mean_picture(source, np.array([], dtype=int)) is None
+    labels = np.array([0, 0, 1])
+    assert sorted(means.mean_pictures(source, positions, labels, [0, 1, 2])) == [0, 1]
+
+
+def test_what_has_no_mean():
+    ds = xr.Dataset(
+        {
+            "relevance": (("sample", "token"), np.array([[1.0, 2.0], [3.0, 4.0]])),
+            "input": (("sample", "token"), np.array([["a", "b"], ["c", "d"]], dtype=object)),
+        },
+        coords={"sample": [0, 1]},
+    )
+    mean = means.mean_picture(Explanations(ds), np.array([0, 1]))
+    assert mean.relevance.values.tolist() == [2.0, 3.0]
+    assert mean.input is None
