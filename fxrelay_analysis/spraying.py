@@ -130,7 +130,8 @@ def follow(recipe: Recipe, ds: xr.Dataset, *, progress: bool = True) -> xr.DataT
             ds, store=Store(recipe.store), category=recipe.category, pipeline=recipe.pipeline,
             parameters=recipe.parameters, seed=recipe.seed, executor=place, progress=progress,
         )  # fmt: skip
-    return tree.assign_attrs(recipe=recipe.text)
+    tree.attrs["recipe"] = recipe.text
+    return tree
 
 
 def _chosen(pipeline: Pipeline | str, parameters: Parameters | None, seed: int | None) -> Pipeline:
