@@ -34,6 +34,8 @@ PREDICTION: Final = "prediction"
 LABEL: Final = "label"
 INPUT: Final = "input"
 RELEVANCE_AT: Final = "relevance_at_"
+#: what a recorded node computed
+ACTIVATION_AT: Final = "activation_at_"
 #: relevance and values of the other inputs of a model with several, by name
 RELEVANCE_OF: Final = "relevance_of_"
 INPUT_OF: Final = "input_"
@@ -124,6 +126,8 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "clustering_gaussian_mixture": ("cluster by Gaussian mixture, 0 the largest", "cluster index"),
     "clustering_spectral_clustering": ("cluster by graph cut, 0 the largest", "cluster index"),
     "clustering_agglomerative": ("cluster by merging, 0 the largest", "cluster index"),
+    "clustering_dendrogram": ("cluster below a height, 0 the largest", "cluster index"),
+    "height": ("greatest height of a merge", "1"),
     "clustering_dbscan": ("cluster by DBSCAN, 0 the largest, -1 noise", "cluster index"),
     "clustering_hdbscan": ("cluster by HDBSCAN, 0 the largest, -1 noise", "cluster index"),
     "n_clusters": ("number of clusters", "1"),
@@ -179,6 +183,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
 PREFIXES: Final[Mapping[str, tuple[str, str]]] = {
     RELEVANCE_OF: ("relevance of {}", "output units"),
     RELEVANCE_AT: ("relevance at {}", "output units"),
+    ACTIVATION_AT: ("activation at {}", "1"),
     SINK: ("relevance absorbed by {}", "output units"),
     INPUT_OF: ("model input {}", "1"),
     TARGET_AT: ("{} of the explained output", "index"),

@@ -21,7 +21,7 @@ from fxrelay_analysis.stages.extend import (
 )
 from fxrelay_analysis.stages.fisher import fisher
 from fxrelay_analysis.stages.graph import affinity, neighbours
-from fxrelay_analysis.stages.hierarchy import agglomerative, dendrogram
+from fxrelay_analysis.stages.hierarchy import agglomerative, cut_dendrogram, dendrogram
 from fxrelay_analysis.stages.manifold import tsne, umap
 from fxrelay_analysis.stages.maps import crop_to_mass, histogram, rescale, resize, smooth
 from fxrelay_analysis.stages.mixture import gaussian_mixture
@@ -75,6 +75,7 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "spectral_clustering": spectral_clustering,
     "agglomerative": agglomerative,
     "dendrogram": dendrogram,
+    "cut_dendrogram": cut_dendrogram,
     "dbscan": dbscan,
     "hdbscan": hdbscan,
     "nystroem": nystroem,
@@ -113,6 +114,7 @@ __all__ = [
     "compress",
     "contingency",
     "crop_to_mass",
+    "cut_dendrogram",
     "davies_bouldin",
     "dbscan",
     "dendrogram",

@@ -22,6 +22,24 @@ LEADING: Final = "leading"  # attribute: whether k clusters were sought in the f
 LEADING_DOC: Final = "Of a spectral embedding, seek k clusters in the first k components only."
 
 
+class Reals(Counts):
+    """A number, or several (a list or tuple): the values of a sweep, each above `low`."""
+
+    def _validate(self, val: Any) -> None:
+        values = [val] if isinstance(val, (int, float)) else val
+        fine = isinstance(values, (list, tuple)) and len(values) > 0
+        if not fine or any(type(v) not in (int, float) or not v > self.low for v in values):
+            raise ValueError(
+                f"{self.name!r} must be a number > {self.low} or a list or tuple of such, not "
+                f"{val!r}."
+            )
+
+    @staticmethod
+    def settle(value: Any) -> list[Any]:
+        """Return the one form of a sweep's values: a list of floats."""
+        return [float(value)] if isinstance(value, (int, float)) else list(map(float, value))
+
+
 class Clustering(PointStage):
     """A stage that seeks given numbers of clusters among points."""
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import AXIS, EMBEDDING, FEATURE, SAMPLE
 from fxrelay_analysis.stages.distances import PRECOMPUTED
-from fxrelay_analysis.stages.points import PointStage, dataset, points
+from fxrelay_analysis.stages.points import Points, PointStage, dataset, points
 from fxrelay_analysis.stages.vectors import oriented, signs
 
 Array = np.ndarray[Any, Any]
@@ -110,11 +110,9 @@ class kernel_pca(PointStage):
         features: xr.DataArray | xr.Dataset,
         *,
         n_components: int,
-        kernel: str,
         gamma: float | None,
-        degree: float,
-        shift: float,
         unit_rows: bool | None,
+        **options: Any,
     ) -> xr.Dataset:
         """Return `embedding_kernel_pca` (sample, axis), `kernel_eigenvalue`, and its directions.
 
@@ -124,14 +122,9 @@ class kernel_pca(PointStage):
             If a value is not finite, or a precomputed kernel is no symmetric matrix.
         """
         given = points(features, "kernel_pca", unit_rows)
-        rule = {"kernel": kernel, "gamma": gamma or 1 / given.rows.shape[1], "degree": degree}
-        rule |= {"shift": shift}
+        rule = options | {"gamma": gamma or 1 / given.rows.shape[1]}
         with threadpool_limits(1):
-            values = (
-                _checked_kernel(given.rows)
-                if kernel == PRECOMPUTED
-                else evaluate(given.scaled(), given.scaled(), rule)
-            )
+            values = _kernel(given, rule)
             mean = values.mean(axis=0)
             centred = values - mean - mean[:, None] + mean.mean()
             n, count = len(mean), min(n_components, len(mean))
@@ -158,7 +151,11 @@ def evaluate(x: Array, y: Array, rule: dict[str, Any]) -> Array:
     return pairwise_kernels(x, y, metric=rule["kernel"], filter_params=True, **takes)
 
 
-def _checked_kernel(values: Array) -> Array:
+def _kernel(given: Points, rule: dict[str, Any]) -> Array:
+    """Return the kernel (n, n) of points, or the points that are one."""
+    if rule["kernel"] != PRECOMPUTED:
+        return evaluate(given.scaled(), given.scaled(), rule)
+    values = given.rows
     square = values.shape[0] == values.shape[1]
     if square and np.allclose(values, values.T):
         return values

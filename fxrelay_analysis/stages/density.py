@@ -8,7 +8,7 @@ import xarray as xr
 
 from fxrelay.schema import CLUSTERING, SAMPLE
 from fxrelay_analysis.stage import Counts
-from fxrelay_analysis.stages.cluster import solving, swept
+from fxrelay_analysis.stages.cluster import Reals, solving, swept
 from fxrelay_analysis.stages.points import (
     METRIC_DOC,
     ROW_METRICS,
@@ -26,24 +26,6 @@ EPS: Final = "eps"
 MIN_CLUSTER_SIZE: Final = "min_cluster_size"
 CORE: Final = "core"
 PROBABILITY: Final = "probability"
-
-
-class Reals(Counts):
-    """A number, or several (a list or tuple): the values of a sweep, each above `low`."""
-
-    def _validate(self, val: Any) -> None:
-        values = [val] if isinstance(val, (int, float)) else val
-        fine = isinstance(values, (list, tuple)) and len(values) > 0
-        if not fine or any(type(v) not in (int, float) or not v > self.low for v in values):
-            raise ValueError(
-                f"{self.name!r} must be a number > {self.low} or a list or tuple of such, not "
-                f"{val!r}."
-            )
-
-    @staticmethod
-    def settle(value: Any) -> list[Any]:
-        """Return the one form of a sweep's values: a list of floats."""
-        return [float(value)] if isinstance(value, (int, float)) else list(map(float, value))
 
 
 class dbscan(PointStage):

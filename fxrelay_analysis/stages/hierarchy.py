@@ -11,8 +11,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-from fxrelay.schema import CLUSTERING, N_CLUSTERS
-from fxrelay_analysis.stages.cluster import Clustering, checked_counts, solving, swept
+from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
+from fxrelay_analysis.stage import Stage
+from fxrelay_analysis.stages.cluster import Clustering, Reals, checked_counts, solving, swept
 from fxrelay_analysis.stages.distances import PRECOMPUTED
 from fxrelay_analysis.stages.points import (
     METRIC_DOC,
@@ -27,6 +28,8 @@ from fxrelay_analysis.stages.points import (
 
 Array = np.ndarray[Any, Any]
 AGGLOMERATIVE: Final = CLUSTERING + "agglomerative"
+DENDROGRAM: Final = CLUSTERING + "dendrogram"
+HEIGHT: Final = "height"
 MERGE: Final = "merge"
 LEAF: Final = "leaf"
 LINKAGES: Final = (
@@ -124,6 +127,31 @@ class agglomerative(Clustering):
             tree = merge(_apart(given, linkage, metric, "agglomerative"), linkage)
             labels = [cut(tree, k) for k in counts]
         return swept(labels, given.ids, AGGLOMERATIVE, N_CLUSTERS, counts)
+
+
+class cut_dendrogram(Stage):
+    """Cut a dendrogram at heights: clusters are what was merged up to there.
+
+    Clusters are numbered by size, 0 the largest.
+    """
+
+    version: ClassVar[int] = 1
+    height = Reals(1.0, low=0, doc="Greatest heights of a merge: a number or several, > 0.")
+
+    @staticmethod
+    def compute(tree: xr.Dataset, *, height: Any) -> xr.DataArray:
+        """Return `clustering_dendrogram`, dims (sample, height), int32.
+
+        Merges are undone from the last one down to the first that is higher than `height`, so that
+        clusters nest even where linkage centroid or median goes down again.
+        """
+        names = ("left", "right", "height", "size")
+        merges = np.stack([tree[f"merge_{name}"].values for name in names], axis=1)
+        n, rising = len(merges) + 1, np.maximum.accumulate(merges[:, 2])
+        done = np.searchsorted(rising, height, side="right")
+        labels = [cut(merges, n - int(count)) for count in done]
+        coords = {SAMPLE: tree[SAMPLE]} if SAMPLE in tree.coords else {}
+        return swept(labels, coords, DENDROGRAM, HEIGHT, height)
 
 
 def cut(tree: Array, k: int) -> Array:

@@ -55,7 +55,18 @@ class tsne(PointStage):
         doc="Step length; None: samples / 48, at least 50.",
     )
     n_iterations = param.Integer(500, bounds=(250, None), doc="Steps of gradient descent.")
+    n_iter_without_progress = param.Integer(
+        300, bounds=(1, None), doc="Steps without a lesser loss that end the descent."
+    )
+    min_grad_norm = param.Number(
+        1e-7, bounds=(0, None), doc="Length of the gradient that ends the descent."
+    )
     metric = param.Selector(default="euclidean", objects=list(ROW_METRICS), doc=METRIC_DOC)
+    init = param.Selector(
+        default="pca",
+        objects=["pca", "random"],
+        doc="Where Euclidean points start; all else starts at random.",
+    )
     method = param.Selector(
         default="barnes_hut",
         objects=["barnes_hut", "exact"],
@@ -74,6 +85,7 @@ class tsne(PointStage):
         learning_rate: float | None,
         n_iterations: int,
         metric: str,
+        init: str,
         seed: int,
         unit_rows: bool | None,
         **options: Any,
@@ -89,13 +101,14 @@ class tsne(PointStage):
 
         x, coords, metric = _near(embedding, metric, perplexity, unit_rows)
         plain, n = metric != PRECOMPUTED, x.shape[0]
+        leading = plain and init == "pca"
         with threadpool_limits(1):
             solver = Solver(
                 perplexity=min(perplexity, (n - 1) / 3),
                 learning_rate=learning_rate or max(50.0, n / 48),
                 max_iter=n_iterations,
                 metric=metric,
-                init=_start(x, options["n_components"]) if plain else "random",
+                init=_start(x, options["n_components"]) if leading else "random",
                 random_state=seed,
                 n_jobs=1,
                 **options,
@@ -134,6 +147,16 @@ class umap(PointStage):
     learning_rate = param.Number(
         1.0, bounds=(0, None), inclusive_bounds=(False, True), doc="Length of the first step."
     )
+    local_connectivity = param.Number(
+        1.0, bounds=(1, None), doc="Nearest neighbours that are connected in full."
+    )
+    set_op_mix_ratio = param.Number(
+        1.0, bounds=(0, 1), doc="Edges count if either sample has them (1) or if both do (0)."
+    )
+    repulsion_strength = param.Number(
+        1.0, bounds=(0, None), doc="Weight of repulsion against attraction."
+    )
+    densmap = param.Boolean(False, doc="Keep local density as well (Narayan et al. 2021).")
     negative_sample_rate = param.Integer(
         5, bounds=(1, None), doc="Samples that repel for each neighbour that attracts."
     )

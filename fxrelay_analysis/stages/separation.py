@@ -6,12 +6,13 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
+from scipy.sparse import csr_array
 
-from fxrelay.schema import CLUSTER, N_CLUSTERS
+from fxrelay.schema import N_CLUSTERS
 from fxrelay_analysis.stages.cluster import LEADING, solving
 from fxrelay_analysis.stages.points import Points, PointStage, points
 from fxrelay_analysis.stages.sweeps import NOISE, Sweep, sweep_of
-from fxrelay_analysis.stages.validity import clustering_of, width
+from fxrelay_analysis.stages.validity import cluster_array, clustering_of, width
 
 Array = np.ndarray[Any, Any]
 SILHOUETTE: Final = "silhouette"
@@ -179,8 +180,7 @@ def scored(
     ds = sweep.array(whole, (), {}, names[0]).to_dataset()
     if not names[1]:
         return ds
-    per_cluster = sweep.array(each, (CLUSTER,), {CLUSTER: np.arange(each.shape[1])}, names[1])
-    return ds.assign({names[1]: per_cluster})
+    return ds.assign({names[1]: cluster_array(sweep, each, names[1])})
 
 
 def _clustered(
@@ -196,9 +196,10 @@ def _clustered(
 
 def _means(x: Array, labels: Array) -> Array:
     """Return the mean (k, d) of the rows of each cluster 0..k-1."""
-    total = np.zeros((labels.max() + 1, x.shape[1]))
-    np.add.at(total, labels, x)
-    return total / np.bincount(labels)[:, None]
+    n, sizes = len(labels), np.bincount(labels)
+    member = csr_array((np.ones(n), (labels, np.arange(n))), shape=(len(sizes), n))
+    means: Array = member @ x / sizes[:, None]
+    return means
 
 
 def _drawn(n: int, most: int, seed: int) -> Array:

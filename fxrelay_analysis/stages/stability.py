@@ -7,7 +7,7 @@ import numpy as np
 import param
 import xarray as xr
 
-from fxrelay.schema import CLUSTER, N_CLUSTERS, SAMPLE
+from fxrelay.schema import N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import Counts, Stage, resolve, variable
 from fxrelay_analysis.stages.cluster import (
     LEADING_DOC,
@@ -25,7 +25,7 @@ from fxrelay_analysis.stages.points import dataset, points
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.spectral import SPECTRAL
 from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
-from fxrelay_analysis.stages.validity import clustering_of, width
+from fxrelay_analysis.stages.validity import cluster_array, clustering_of, width
 
 Array = np.ndarray[Any, Any]
 STABILITY: Final = "stability"
@@ -96,20 +96,14 @@ class stability(Stage):
             labels = again(rows)
             rand.append([_rand(a, b) for a, b in zip(sweep.labels[rows].T, labels.T, strict=True)])
             jaccard.append(_similar(sweep, rows, labels))
-        names, each = np.arange(width(sweep)), np.array(jaccard)
-        known = ~np.isnan(each)
-        mean = np.where(known, each, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        out = {
-            STABILITY: sweep.array(np.mean(rand, axis=0), (), {}, STABILITY),
-            STABILITY_SPREAD: sweep.array(np.std(rand, axis=0), (), {}, STABILITY_SPREAD),
-            CLUSTER_STABILITY: sweep.array(
-                np.where(known.any(axis=0), mean, np.nan),
-                (CLUSTER,),
-                {CLUSTER: names},
-                CLUSTER_STABILITY,
-            ),
-        }
-        return xr.Dataset(out)
+        spread = np.std(rand, axis=0)
+        ds = sweep.array(np.mean(rand, axis=0), (), {}, STABILITY).to_dataset()
+        return ds.assign(
+            {
+                STABILITY_SPREAD: sweep.array(spread, (), {}, STABILITY_SPREAD),
+                CLUSTER_STABILITY: cluster_array(sweep, _known_mean(jaccard), CLUSTER_STABILITY),
+            }
+        )
 
 
 class gap_statistic(Clustering):
@@ -193,6 +187,14 @@ def _rand(a: Array, b: Array) -> float:
     from sklearn.metrics import adjusted_rand_score
 
     return float(adjusted_rand_score(a, b))
+
+
+def _known_mean(draws: list[Array]) -> Array:
+    """Return the mean over draws of what is not NaN; NaN where nothing is known."""
+    values = np.array(draws)
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(0))
 
 
 def _similar(sweep: Sweep, rows: Array, labels: Array) -> Array:

@@ -72,7 +72,12 @@ def per_cluster(
     for row, labels in enumerate(sweep.labels.T):
         for cluster in range(int(labels.max()) + 1):
             out[row, cluster] = score(labels == cluster, labels)
-    return sweep.array(out, (CLUSTER,), {CLUSTER: np.arange(out.shape[1])}, name)
+    return cluster_array(sweep, out, name)
+
+
+def cluster_array(sweep: Sweep, values: Array, name: str) -> xr.DataArray:
+    """Return values (columns, clusters) of a sweep as `name`, dims ([sweep], cluster)."""
+    return sweep.array(values, (CLUSTER,), {CLUSTER: np.arange(values.shape[1])}, name)
 
 
 def cluster_table(values: Array, k: Array, name: str) -> xr.DataArray:

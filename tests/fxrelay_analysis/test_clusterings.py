@@ -193,6 +193,40 @@ def test_four_points_merge_by_hand():
     np.testing.assert_array_equal(found.merge_size, [2, 2, 4])
 
 
+def test_a_dendrogram_is_cut_at_heights():
+    tree = stages.dendrogram(BLOBS, linkage="average")
+    found = stages.cut_dendrogram(tree, height=[0.001, 2.5, 6.0, 1e9])
+    assert found.dims == ("sample", "height")
+    np.testing.assert_array_equal(found["sample"], BLOBS["sample"])
+    oracle = linkage(BLOBS.values, "average")
+    for column, height in enumerate(found["height"].values):
+        truth = fcluster(oracle, height, "distance")
+        assert adjusted_rand_score(truth, found[:, column]) == 1
+    np.testing.assert_array_equal(found[:, 2], TRUTH)
+    np.testing.assert_array_equal(found.max("sample") + 1, [90, len(set(truth_at(2.5))), 3, 1])
+
+
+def truth_at(height):
+    return fcluster(linkage(BLOBS.values, "average"), height, "distance")
+
+
+@pytest.mark.parametrize("name", ["pca", "mds", "isomap", "agglomerative", "dbscan", "hdbscan"])
+@hypothesis.given(seed=st.integers(0, 100))
+@hypothesis.settings(max_examples=8, deadline=None)
+def test_order_of_samples_does_not_matter(name, seed):
+    order = np.random.default_rng(seed).permutation(len(BLOBS))
+    options = {"mds": {"method": "classical"}, "dbscan": {"eps": 3.0}}.get(name, {})
+    here, there = (stages.STAGES[name](x, **options) for x in (BLOBS, BLOBS[order]))
+    if isinstance(here, xr.Dataset):
+        key = next(n for n in here if str(n).startswith(("embedding_", "clustering_")))
+        here, there = here[key], there[key]
+    if here.dtype.kind == "f":
+        np.testing.assert_allclose(there, here[order], atol=1e-6)
+    else:
+        pairs = zip(here.values[order].T, there.values.T, strict=True)
+        assert all(adjusted_rand_score(a, b) > 0.99 for a, b in pairs)
+
+
 @pytest.mark.parametrize("name", ["dbscan", "hdbscan", "agglomerative"])
 def test_distances_stand_for_points(name):
     options = {"dbscan": {"eps": 1.2}, "hdbscan": {}, "agglomerative": {"linkage": "average"}}[name]

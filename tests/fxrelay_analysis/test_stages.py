@@ -20,7 +20,7 @@ NEAR = stages.neighbours(ROWS)
 GRAPH = stages.affinity(NEAR)
 EMBEDDED = stages.spectral_embedding(GRAPH)
 LABELS = stages.kmeans(EMBEDDED, n_clusters=range(2, 5))
-SIZES, FISHER = stages.sizes(LABELS), stages.fisher(EMBEDDED, LABELS)
+SIZES, FISHER = stages.sizes(LABELS), stages.fisher(ROWS, LABELS)
 FACTS = xr.Dataset({"label": LABELS.isel(n_clusters=0, drop=True)})
 INPUTS = {
     "neighbours": (ROWS,),
@@ -39,11 +39,12 @@ INPUTS = {
     "spectral_clustering": (EMBEDDED,),
     "agglomerative": (ROWS,),
     "dendrogram": (ROWS,),
+    "cut_dendrogram": (stages.dendrogram(ROWS),),
     "dbscan": (ROWS,),
     "hdbscan": (ROWS,),
     "eigengap": (EMBEDDED,),
     "sizes": (LABELS,),
-    "fisher": (EMBEDDED, LABELS),
+    "fisher": (ROWS, LABELS),
     "isolation": (GRAPH, LABELS),
     "silhouette": (EMBEDDED, LABELS),
     "calinski_harabasz": (EMBEDDED, LABELS),
