@@ -17,13 +17,12 @@ from PIL import Image
 
 from fxrelay import schema
 from fxrelay.heatmap import contact_sheet, grid
-from fxrelay_analysis.netcdf import NETCDF
 from fxrelay_viz import links, selection
 from fxrelay_viz.category import Category
 from fxrelay_viz.explanations import CLASSED, layout, one_target
 from fxrelay_viz.notes import NOTE, TAGS
 from fxrelay_viz.project import Project
-from fxrelay_viz.reading import read
+from fxrelay_viz.reading import alone, read
 from fxrelay_viz.renderers import draw, kind_of, raster
 from fxrelay_viz.renderers.look import LARGE, Look
 from fxrelay_viz.state import ViewState, ordered
@@ -200,7 +199,7 @@ def _netcdf(chosen: Chosen) -> bytes:
     data = subset(chosen)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "selection.nc"
-        with NETCDF:
+        with alone():
             data.to_netcdf(path, engine="netcdf4")
         return path.read_bytes()
 

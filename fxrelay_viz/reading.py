@@ -1,11 +1,13 @@
 """Reading lazily and safely: one lock for netCDF, values on demand, a folder of shards as one.
 
-netCDF4 crashes when two threads read at once, so every read of lazy data goes through `read`.
+netCDF4 crashes when two threads read at once, so every read of lazy data goes through `read`, and
+what `open_file` and `open_shards` return takes the lock by itself, in a notebook too.
 """
 
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,23 @@ from fxrelay_analysis.netcdf import NETCDF
 MANIFEST: Final = "manifest.json"
 
 
+_HELD: Final = threading.local()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep every other thread of the process from netCDF; may be nested."""
+    if getattr(_HELD, "here", False):
+        yield
+        return
+    with NETCDF:
+        _HELD.here = True
+        try:
+            yield
+        finally:
+            _HELD.here = False
+
+
 def read(data: Any) -> Any:
     """Load lazy xarray data in this thread, while no other thread reads.
 
@@ -29,16 +48,11 @@ def read(data: Any) -> Any:
     OSError
         If a file has vanished or is damaged.
     """
-    with NETCDF:
+    with alone():
         try:
             return data.compute(scheduler="synchronous")
-        except (
-            RuntimeError,
-            IndexError,
-            KeyError,
-            AttributeError,
-        ) as error:  # netCDF4 and HDF5 report either
-            raise OSError(
+        except (RuntimeError, IndexError, KeyError, AttributeError) as error:
+            raise OSError(  # netCDF4 and HDF5 report damage as any of these
                 f"viewer: a file of the data could not be read ({error}). "
                 "Put it back, or open the project again."
             ) from error
@@ -91,7 +105,7 @@ def open_file(path: Path, group: str | None = None) -> xr.Dataset:
     OSError
         If it is no netCDF file.
     """
-    with NETCDF, xr.open_dataset(path, engine="netcdf4", group=group) as file:
+    with alone(), xr.open_dataset(path, engine="netcdf4", group=group) as file:
         small = [n for n, v in file.variables.items() if not v.ndim or n in file.indexes]
         for name in small:
             file[name].load()
@@ -133,7 +147,7 @@ def open_shards(folder: Path) -> xr.Dataset:
             f"({', '.join(missing[:3])}). Run `fxrelay attribute` again: it makes only those."
         )
     first = open_file(files[0])
-    with NETCDF:
+    with alone():
         ids = np.concatenate([_values(file, schema.SAMPLE, ...) for file in files])
     joined = {
         str(name): _joined(files, size, n, str(name), v)
@@ -171,7 +185,7 @@ def _joined(
 
 
 def _values(file: Path, name: str, key: Any, group: str | None = None) -> np.ndarray:
-    with xr.open_dataset(file, engine="netcdf4", group=group) as opened:
+    with alone(), xr.open_dataset(file, engine="netcdf4", group=group) as opened:
         values: np.ndarray = opened[name][key].values
         return values
 

@@ -1,5 +1,6 @@
 """Serving the viewer on this machine."""
 
+import secrets
 import socket
 import warnings
 from typing import Any, Final
@@ -13,7 +14,10 @@ from fxrelay_viz.project import Project
 from fxrelay_viz.workspace import Workspace
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
-PAGE: Final = "html, body { margin: 0; height: 100%; background: #f4f5f8; }"
+PAGE: Final = (
+    "html, body { margin: 0; height: 100%; background: light-dark(#f4f5f8, #14171d); "
+    "color-scheme: light dark; }"
+)
 #: no message from a browser is larger, so that nobody fills the memory with an upload
 MOST_UPLOAD: Final = 8 * 2**20
 #: a session is given back so long after its page was closed, in milliseconds
@@ -75,7 +79,7 @@ def serve(
     if PAGE not in pn.config.raw_css:
         pn.config.raw_css.append(PAGE)
     return pn.serve(
-        {"/": lambda: Viewer(workspace, gallery)},
+        {"/": lambda: Viewer(workspace, gallery, links)},
         port=port,
         address=address,
         show=show,
@@ -104,9 +108,7 @@ def _guarded(address: str, port: int, password: str | None) -> dict[str, Any]:
         "check_unused_sessions": UNUSED // 2,
     }
     if password is not None:
-        from secrets import token_urlsafe
-
-        out |= {"basic_auth": password, "cookie_secret": token_urlsafe(32)}
+        out |= {"basic_auth": password, "cookie_secret": secrets.token_urlsafe(32)}
     return out
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 
 from fxrelay import schema
 from fxrelay.heatmap import CMAPS
@@ -29,15 +30,16 @@ MODES: Final[Mapping[str, str]] = {
     "side": "attribution",
 }
 OURS: Final = {"input": "input", "overlay": "overlay", "attribution": "heatmap"}
+#: the variable of ViRelAy's indices of samples, in a Dataset that was read from its files
+POSITION: Final = "index"
 #: no more samples are listed than a file may have
 MOST: Final = 2_000_000
 
 
 def write_virelay(chosen: "Chosen") -> dict[str, Any]:
-    """Return the sixteen fields; samples are named by their position where ids are texts."""
+    """Return the sixteen fields."""
     category, state, project = chosen.category, chosen.state, chosen.project
-    numbered = category.ids.dtype.kind in "iu"
-    indices = category.ids if numbered else category.positions
+    indices = _numbers(project)[category.positions]
     clusters, members = chosen.clusters, np.flatnonzero(chosen.mask)
     key = "" if category.group is None else str(category.group.attrs.get("key", ""))
     return {
@@ -120,18 +122,27 @@ def _are_ids(indices: Any) -> bool:
     return all(isinstance(i, (int, str)) for i in indices)
 
 
+def _numbers(project: Project) -> np.ndarray:
+    """Return what ViRelAy calls each sample: its index, else the id, or the position of a text."""
+    if POSITION in project.variables:
+        return project.variables[POSITION]
+    ids = project.index.values
+    return ids if ids.dtype.kind in "iu" else np.arange(len(ids))
+
+
 def _recipe(
     indices: list[Any], project: Project, category: Category, messages: list[str]
 ) -> selection.Recipe:
     if not indices:
         return ()
-    if category.ids.dtype.kind not in "iu":
-        known = [i for i in indices if isinstance(i, int) and 0 <= i < len(project.index)]
-        indices = project.index[known].tolist()
-    strangers = int((category.places.get_indexer(indices) < 0).sum())
+    given = pd.Index(indices, dtype=object)
+    places = pd.Index(_numbers(project)).get_indexer(given)
+    ids = project.index[places[places >= 0]]
+    known = category.places.get_indexer(ids) >= 0
+    strangers = len(indices) - int(known.sum())
     if strangers:
         messages.append(f"{strangers} selected samples are not in {category.name}.")
-    return (selection.Step("replace", "samples", (), tuple(indices)),)
+    return (selection.Step("replace", "samples", (), tuple(ids[known].tolist())),)
 
 
 def _project(content: Mapping[str, Any], workspace: Workspace) -> str:

@@ -153,9 +153,8 @@ def test_figures(project):
         assert picture.size[0] > 600
         assert len(picture.getcolors(10**6)) > 20
     ds = project.ds
-    flat = ds["relevance"].stack(token=("channel", "y", "x")).drop_vars(["token", "channel", "y", "x"],
-                                                                      errors="ignore")  # fmt: skip
-    texts = xr.Dataset({"relevance": (("sample", "token"), flat.values), "label": ds["label"]},
+    flat = ds["relevance"].values.reshape(ds.sizes["sample"], -1)
+    texts = xr.Dataset({"relevance": (("sample", "token"), flat), "label": ds["label"]},
                        coords={"sample": ds["sample"].values})  # fmt: skip
     tokens = export("png", chosen(Project(texts, project.tree)))
     assert Image.open(io.BytesIO(tokens.body)).size[0] > 1000

@@ -35,7 +35,8 @@ states = st.dictionaries(
 steps = st.lists(
     st.tuples(
         st.sampled_from([*OPERATIONS, "x"]), st.sampled_from([*KINDS, "x"]),
-        st.lists(scalars, max_size=3), st.lists(scalars | st.lists(scalars, max_size=3), max_size=4),
+        st.lists(scalars, max_size=3),
+        st.lists(scalars | st.lists(scalars, max_size=3), max_size=4),
     ).map(list) | values,
     max_size=4,
 )  # fmt: skip
