@@ -7,7 +7,7 @@ and so do the versions of the libraries that the code names: a changed helper is
 import dis
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
 from typing import Any, Final, NamedTuple
@@ -28,7 +28,7 @@ class Watched(NamedTuple):
 
     digest: str
     functions: list[tuple[Function, Any]]  # and their state
-    names: list[tuple[dict[str, Any], str, Any]]  # namespace, name, value
+    names: list[tuple[Mapping[str, Any], str, Any]]  # namespace, name, value
     tables: list[tuple[dict[Any, Any], list[Any]]]  # and their items
 
     def holds(self) -> bool:
@@ -45,6 +45,11 @@ _KNOWN: "WeakKeyDictionary[Callable[..., Any], Watched]" = WeakKeyDictionary()
 
 def code_digest(function: Callable[..., Any]) -> str:
     """Return the digest of what a function does, looked at anew when anything changed."""
+    if not isinstance(function, Function):
+        raise TypeError(
+            f"compute: needs a plain Python function; got {type(function).__qualname__}. Wrap it "
+            "in a function, so that its code can be told apart."
+        )
     known = _KNOWN.get(function)
     if known is None or not known.holds():
         known = _KNOWN[function] = _look(function)
@@ -60,7 +65,7 @@ class _Reader:
         self.libraries: set[str] = set()
         self.seen: dict[int, Any] = {}
         self.functions: list[tuple[Function, Any]] = []
-        self.names: list[tuple[dict[str, Any], str, Any]] = []
+        self.names: list[tuple[Mapping[str, Any], str, Any]] = []
         self.tables: list[tuple[dict[Any, Any], list[Any]]] = []
 
     def function(self, function: Function) -> None:
@@ -115,18 +120,14 @@ class _Reader:
         for name, member in sorted(vars(kind).items()):
             plain = member.__func__ if isinstance(member, staticmethod | classmethod) else member
             if isinstance(plain, Function):
+                self.names.append((vars(kind), name, member))
                 self.value(name, plain)
 
     def own(self, value: Any) -> bool:
         return str(value.__module__).partition(".")[0] in self.packages
 
 
-def _look(function: Callable[..., Any]) -> Watched:
-    if not isinstance(function, Function):
-        raise TypeError(
-            f"compute: needs a plain Python function; got {type(function).__qualname__}. Wrap it "
-            "in a function, so that its code can be told apart."
-        )
+def _look(function: Function) -> Watched:
     reader = _Reader(function.__module__.partition(".")[0])
     reader.seen[id(function)] = function
     reader.function(function)
