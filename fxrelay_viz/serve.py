@@ -103,9 +103,9 @@ def _guarded(address: str, port: int, password: str | None) -> dict[str, Any]:
     out: dict[str, Any] = {
         "websocket_origin": [f"{host}:{port}" for host in hosts],
         "websocket_max_message_size": MOST_UPLOAD,
-        "max_body_size": MOST_UPLOAD,
-        "unused_session_lifetime": UNUSED,
-        "check_unused_sessions": UNUSED // 2,
+        "http_server_kwargs": {"max_body_size": MOST_UPLOAD},
+        "unused_session_lifetime_milliseconds": UNUSED,
+        "check_unused_sessions_milliseconds": UNUSED // 2,
     }
     if password is not None:
         out |= {"basic_auth": password, "cookie_secret": secrets.token_urlsafe(32)}

@@ -29,7 +29,7 @@ def test_only_this_machine_by_default(data, called):
     port = called["port"]
     assert port > 0
     assert called["websocket_origin"] == [f"localhost:{port}", f"127.0.0.1:{port}"]
-    assert called["websocket_max_message_size"] == called["max_body_size"] == MOST_UPLOAD
+    assert called["websocket_max_message_size"] == MOST_UPLOAD
     assert "basic_auth" not in called
 
 
