@@ -9,7 +9,7 @@ from .attributing import attribute as attribute
 from .canonizing import canonize as canonize
 from .relaying import relay as relay
 from .reporting import report as report
-from .running import Relevance as Relevance
 from .shards import attribute_dataset as attribute_dataset
 from .shards import open_dataset as open_dataset
+from .suppressing import suppress as suppress
 from .tracing import trace as trace

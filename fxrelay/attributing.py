@@ -48,6 +48,7 @@ def attribute(
     sample: Sequence[Hashable] | np.ndarray | None = None,
     classes: Sequence[str] | None = None,
     record: Sequence[str] = (),
+    activations: bool = False,
     sinks: bool = False,
     keep_input: bool = True,
     batch_size: int = 64,
@@ -80,6 +81,10 @@ def attribute(
         Class names, the coordinate "class".
     record : sequence of str
         Globs on node paths; their relevance becomes ``relevance_at_<path>``.
+    activations : bool
+        Whether to keep what the recorded nodes compute too, as ``activation_at_<path>``, without
+        the dims target and condition. The model is canonized: the activation of a convolution is
+        that after its batch norm.
     sinks : bool
         Whether to keep what biases and stabilizers absorbed, as ``sink_<name>`` (sample,).
     keep_input : bool
@@ -120,7 +125,9 @@ def attribute(
     require_in_boxes(program.boxes, given.tensors)
     batches = [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]
     chunk = plan.passes(part_of(given.tensors, batches[0]), chosen.part(batches[0]), memory)
-    parts = [plan.run(part_of(given.tensors, b), chosen.part(b), chunk) for b in batches]
+    parts = [
+        plan.run(part_of(given.tensors, b), chosen.part(b), chunk, activations) for b in batches
+    ]
     arrays, coordinates = map(_joined, zip(*parts, strict=True))
     if keep_input:
         arrays |= plan.kept(given.tensors)
@@ -220,7 +227,11 @@ class Plan:
         return self.space.shape[self.space.class_axis] if self.space.axes else 1
 
     def run(
-        self, tensors: Mapping[str, Tensor], target: Target, chunk: int | None
+        self,
+        tensors: Mapping[str, Tensor],
+        target: Target,
+        chunk: int | None,
+        activations: bool = False,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return the arrays and the coordinates of one batch."""
         inputs = tuple(cast(self.program.graph, tensors).values())
@@ -232,8 +243,10 @@ class Plan:
             **{self.names.relevance(k): r for k, r in out["relevance"].items()},
             schema.OUTPUT: out["output"],
             **{schema.RELEVANCE_AT + path: r for path, r in out["recorded"].items()},
+            **{schema.ACTIVATION_AT + path: a for path, a in out["activations"].items()
+               if activations},
             **{schema.SINK + name: r for name, r in out["sinks"].items()},
-        }
+        }  # fmt: skip
         return tuple(  # type: ignore[return-value]
             {k: a.cpu().numpy() for k, a in group.items()} for group in (arrays, coordinates)
         )

@@ -99,4 +99,4 @@ SPATIAL: dict[Any, int] = {
     kernels.adaptive_avg_pool: 1,
 }  # fmt: skip
 #: calls whose output has the axes of their first argument
-SAME_RANK: frozenset[Any] = frozenset({F.linear, F.batch_norm, kernels.pad})
+SAME_RANK: frozenset[Any] = frozenset({F.linear, F.batch_norm, kernels.pad, kernels.suppressed})

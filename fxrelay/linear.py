@@ -166,6 +166,17 @@ def pulled(site: Site) -> Linear:
     )
 
 
+def suppress(site: Site) -> Linear:
+    """Projection off directions, its own transpose; what the directions are held at is the bias."""
+    directions, shift, axis = site.args[1:4]
+    return Linear(
+        lambda x, w, b: _plus(site.call(kernels.suppressed, x, w, None, axis), b),
+        lambda s, w, x: site.call(kernels.suppressed, s, w, None, axis),
+        directions,
+        None if shift is None else site.call(kernels.over_channels, shift, site.args[0], axis),
+    )
+
+
 def layer_norm(site: Site) -> Linear:
     """Layer norm with its spread held constant: centre, then one weight an element."""
     shape, scale, shift, eps = site.args[1:5]

@@ -247,6 +247,7 @@ class Lowering:
         of_torch = kind is not None and kind.__module__.startswith("torch.")
         whole = last and of_torch and source in self.final
         path = scope if whole and scope else ".".join(filter(None, (scope, own)))
+        path = source.meta.get(PATH, path) if last else path  # of a graph that was lowered before
         own_path = unique(path, self.paths)
         node._rename(own_path.replace(".", "_"))
         return own_path

@@ -191,6 +191,8 @@ OPERATORS: Final[tuple[Operator, ...]] = (
              linear.group_norm, mixed=True),
     Operator("instance_norm", ("norm",), (kernels.instance_norm,), adjoints.pulled, epsilon(),
              linear.instance_norm, mixed=True),
+    Operator("suppress", (), (kernels.suppressed,), adjoints.of_linear, epsilon(), linear.suppress,
+             mixed=True),
     Operator("rms_norm", ("norm",), (F.rms_norm,), adjoints.pulled, epsilon(), linear.rms_norm),
     Operator("softmax", (), (torch.softmax,), adjoints.pulled, passthrough(),
              nonnegative=_activates_sign),

@@ -59,6 +59,7 @@ def attribute_dataset(
     shard_size: int = 1000,
     batch_size: int = 64,
     record: Sequence[str] = (),
+    activations: bool = False,
     sinks: bool = False,
     keep_input: bool = True,
     output: Pick | None = None,
@@ -112,6 +113,7 @@ def attribute_dataset(
     manifest = _manifest(
         program, len(samples), shard_size, _name(target, chosen), keep_input, classes
     )
+    manifest["activations"] = activations
     _require_same_run(folder, manifest)
     ids = np.arange(len(samples)) if sample is None else np.asarray(sample)
     if len(ids) != len(samples):
@@ -119,7 +121,7 @@ def attribute_dataset(
             f"attribute_dataset: needs {len(samples)} sample ids, one a sample; got {len(ids)}."
         )
     options: dict[str, Any] = {
-        "keep_input": keep_input, "batch_size": batch_size,
+        "keep_input": keep_input, "batch_size": batch_size, "activations": activations,
         "classes": None if classes is None else list(classes),
     }  # fmt: skip
     place = executor or Serial()

@@ -21,6 +21,7 @@ from fxrelay.kernels.attention import (
     without_middle_third,
     zero_position,
 )
+from fxrelay.kernels.directions import over_channels, suppressed
 from fxrelay.kernels.division import (
     absorbed,
     bound_of,
@@ -114,18 +115,18 @@ from fxrelay.kernels.selecting import (
 
 __all__ = [
     "LOG_100", "absorbed", "adaptive_avg_pool", "adaptive_avg_pool_adjoint", "adaptive_max_pool",
-    "adaptive_max_pool_adjoint", "added_mask", "as_channels", "attention_mask",
-    "attention_weights", "average", "avg_pool", "avg_pool_adjoint", "beyond", "bias_map",
-    "bound_of", "box", "box_adjoint", "cast_back", "cat_adjoint", "causal_mask", "conv_adjoint",
-    "count", "deviation", "difference", "discrete", "einsum_adjoint", "from_windows", "gathered",
-    "getitem_adjoint", "group_centred", "group_scale", "instance_norm", "interpolate", "largest",
-    "layer_centred", "layer_scale", "matmul_left", "matmul_right", "max_pool", "max_pool_adjoint",
-    "max_unpool", "mean_square_scale", "on_padding", "on_window_padding", "one_channel",
-    "one_channel_of", "ones_of", "pad", "pad_adjoint", "pad_even", "part_of", "per_sample",
-    "places", "pullback", "regathered", "relu_adjoint", "scale_channels", "scale_inputs",
-    "scale_transposed", "seen", "served", "shift_of_inputs", "sign", "smallest", "softmax_bias",
-    "softmax_relevance", "spread", "stabilize", "steps", "sum_to", "threshold_adjoint",
-    "threshold_affine", "to_windows", "top_places", "top_values", "total", "triangle", "unserved",
-    "variance", "vector_norm", "where_negative", "where_positive", "window_mask", "windows",
+    "adaptive_max_pool_adjoint", "added_mask", "as_channels", "attention_mask", "attention_weights",
+    "average", "avg_pool", "avg_pool_adjoint", "beyond", "bias_map", "bound_of", "box",
+    "box_adjoint", "cast_back", "cat_adjoint", "causal_mask", "conv_adjoint", "count", "deviation",
+    "difference", "discrete", "einsum_adjoint", "from_windows", "gathered", "getitem_adjoint",
+    "group_centred", "group_scale", "instance_norm", "interpolate", "largest", "layer_centred",
+    "layer_scale", "matmul_left", "matmul_right", "max_pool", "max_pool_adjoint", "max_unpool",
+    "mean_square_scale", "on_padding", "on_window_padding", "one_channel", "one_channel_of",
+    "ones_of", "over_channels", "pad", "pad_adjoint", "pad_even", "part_of", "per_sample", "places",
+    "pullback", "regathered", "relu_adjoint", "scale_channels", "scale_inputs", "scale_transposed",
+    "seen", "served", "shift_of_inputs", "sign", "smallest", "softmax_bias", "softmax_relevance",
+    "spread", "stabilize", "steps", "sum_to", "suppressed", "threshold_adjoint", "threshold_affine",
+    "to_windows", "top_places", "top_values", "total", "triangle", "unserved", "variance",
+    "vector_norm", "where_negative", "where_positive", "window_mask", "windows",
     "without_middle_third", "won", "zero_position",
 ]  # fmt: skip

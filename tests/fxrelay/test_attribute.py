@@ -193,3 +193,27 @@ def test_example_allows_the_export_fallback():
     out = relay(x, torch.ones(4, 3, dtype=torch.float64))
     booked = out.relevance.sum() + sum(v.sum() for v in out.sinks.values())
     assert float(booked) == pytest.approx(12)
+
+
+def test_activations_of_recorded_nodes_are_kept_without_targets_and_conditions(tmp_path):
+    model, x = build("plain"), inputs(4)
+    options = {"composite": "epsilon_plus", "record": ["features.[26]"], "activations": True}
+    ds = fxrelay.attribute(
+        model, x, [[0, 1]] * 4, conditions=[{"features.2": 0}, {"features.2": 1}], **options
+    )
+    assert ds["relevance_at_features.6"].shape == (4, 2, 2, 8, 4, 4)
+    np.testing.assert_allclose(
+        ds["activation_at_features.6"], model.features[:7](x).detach(), atol=1e-9
+    )
+    assert ds["activation_at_features.2"].attrs["long_name"] == "activation at features.2"
+    assert "activation_at_features.2" not in fxrelay.attribute(
+        model, x, composite="epsilon_plus", record=["features.2"]
+    )
+    folder = fxrelay.attribute_dataset(model, x, tmp_path, target=0, shard_size=3, **options)
+    np.testing.assert_array_equal(
+        folder["activation_at_features.6"], ds["activation_at_features.6"]
+    )
+    with pytest.raises(ValueError, match="differs in activations"):
+        fxrelay.attribute_dataset(
+            model, x, tmp_path, target=0, shard_size=3, **options | {"activations": False}
+        )
