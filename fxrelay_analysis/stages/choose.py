@@ -62,9 +62,9 @@ class choose_n_clusters(Stage):
 
     eigengap, silhouette, Calinski-Harabasz and stability suggest the k of their greatest value,
     Davies-Bouldin, BIC and AIC that of their least, the gap statistic the least k that is within
-    its error of the next. Eigengap is read at the k of the other scores, and says nothing of other
-    numbers. Of equal values the least k counts; for stability the greatest, as groups of stable
-    clusters are stable as well.
+    its error of the next. The eigengap is read at the k of the other scores where there are any.
+    Of equal values the least k counts; for stability the greatest, as groups of stable clusters
+    are stable as well.
     """
 
     version: ClassVar[int] = 1
@@ -80,18 +80,17 @@ class choose_n_clusters(Stage):
         Raises
         ------
         ValueError
-            If there is no score, or none but the eigengap.
+            If there is no score.
         """
         found = _by_name(scores)
         names = [name for name in CRITERIA if name in found]
-        swept = [found[name][N_CLUSTERS].values for name in names if name != EIGENGAP]
-        if not swept:
+        if not names:
             raise ValueError(
                 f"choose_n_clusters: needs scores with dim '{N_CLUSTERS}' among "
-                f"{', '.join(CRITERIA)}; got {', '.join(map(str, found)) or 'none'}. Pass the "
-                "results of silhouette, stability, gaussian_mixture, ..."
+                f"{', '.join(CRITERIA)}; got none. Pass the results of silhouette, stability, ..."
             )
-        counts = np.unique(np.concatenate(swept))
+        swept = [name for name in names if name != EIGENGAP] or names
+        counts = np.unique(np.concatenate([_counts(found[name]) for name in swept]))
         table = np.stack([_at(found[name], counts) for name in names])
         error = _at(found[GAP_ERROR], counts) if GAP_ERROR in found else np.zeros(len(counts))
         chosen = [
@@ -116,10 +115,16 @@ def _by_name(scores: tuple[xr.DataArray | xr.Dataset, ...]) -> dict[str, xr.Data
     return {name: array for name, array in every.items() if array.dims == wanted.get(name)}
 
 
+def _counts(score: xr.DataArray) -> Array:
+    """Return the numbers of clusters that a score is of."""
+    swept = N_CLUSTERS in score.dims
+    counts: Array = score[N_CLUSTERS].values if swept else 1 + np.arange(score.size)
+    return counts
+
+
 def _at(score: xr.DataArray, counts: Array) -> Array:
     """Return the values of a score at numbers of clusters, NaN where it has none."""
-    known = np.arange(1, score.size + 1) if score.dims == (COMPONENT,) else score[N_CLUSTERS].values
-    values = dict(zip(known.tolist(), score.values.tolist(), strict=True))
+    values = dict(zip(_counts(score).tolist(), score.values.tolist(), strict=True))
     return np.array([values.get(k, np.nan) for k in counts.tolist()])
 
 

@@ -122,7 +122,7 @@ class kernel_pca(PointStage):
             If a value is not finite, or a precomputed kernel is no symmetric matrix.
         """
         given = points(features, "kernel_pca", unit_rows)
-        rule = options | {"gamma": gamma or 1 / given.rows.shape[1]}
+        rule = options | {"gamma": 1 / given.rows.shape[1] if gamma is None else gamma}
         with threadpool_limits(1):
             values = _kernel(given, rule)
             mean = values.mean(axis=0)

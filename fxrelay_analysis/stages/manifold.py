@@ -204,15 +204,21 @@ def _near(
 ) -> tuple[Any, dict[str, xr.DataArray], str]:
     """Return what t-SNE takes, the sample ids, and the metric it takes it with."""
     if isinstance(data, xr.Dataset) and NEIGHBOUR in data:
-        return _distances(data, perplexity), ids(data[NEIGHBOUR]), PRECOMPUTED
+        return _distances(data, metric, perplexity), ids(data[NEIGHBOUR]), PRECOMPUTED
     given = points(data, "tsne", unit_rows)
     need_samples(given, 4, "tsne", "Leave it out.")
     x, kind = measured(given, metric, "tsne")
     return x, given.ids, kind
 
 
-def _distances(near: xr.Dataset, perplexity: float) -> csr_array:
+def _distances(near: xr.Dataset, metric: str, perplexity: float) -> csr_array:
     """Return distances to itself and to its neighbours for each sample (n, n), nearest first."""
+    own = near.attrs.get("metric", metric)
+    if metric not in ("euclidean", own):
+        raise ValueError(
+            f"tsne: needs no metric beside that of the neighbours, {own}; got {metric}. Leave it "
+            "out, or pass the points."
+        )
     index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
     n, k = index.shape
     least = min(int(3 * perplexity + 1), n - 1)

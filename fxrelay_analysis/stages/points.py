@@ -71,7 +71,7 @@ def points(data: xr.DataArray | xr.Dataset, where: str, unit_rows: bool | None =
         If there is no sample, or a value is not a finite real number.
     """
     array = checked(variable(data, SPECTRAL, where), where)
-    rows = array.values.reshape(len(array), -1).astype(np.float64)
+    rows = array.values.reshape(len(array), -1).astype(np.float64, copy=False)
     spectral = array.dims[1:] == (COMPONENT,)
     return Points(rows, ids(array), spectral, spectral if unit_rows is None else unit_rows)
 

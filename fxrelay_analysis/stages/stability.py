@@ -53,7 +53,9 @@ class stability(Stage):
     method = param.Selector(
         default="kmeans", objects=list(CLUSTERINGS), doc="Clustering that is repeated."
     )
-    parameters = param.Dict({}, doc="Its parameters, those of the sweep left out.")
+    parameters = param.Dict(
+        {}, doc="Its parameters as the clustering was made, that of the sweep left out."
+    )
     n_draws = param.Integer(20, bounds=(1, None), doc="How many parts are drawn.")
     share = param.Number(
         0.8,

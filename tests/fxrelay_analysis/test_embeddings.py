@@ -213,6 +213,24 @@ def test_tsne_takes_neighbours_and_distances():
     )
 
 
+def test_neighbours_have_a_metric_of_their_own():
+    with pytest.raises(ValueError, match="tsne") as caught:
+        stages.tsne(stages.neighbours(BLOBS, n_neighbours=25), perplexity=8, metric="cosine")
+    assert str(caught.value) == (
+        "tsne: needs no metric beside that of the neighbours, euclidean; got cosine. Leave it out, "
+        "or pass the points."
+    )
+
+
+@pytest.mark.parametrize("name", ["tsne", "isomap", "mds", "agglomerative", "dbscan", "hdbscan"])
+def test_given_distances_are_not_touched(name):
+    away = stages.distances(BLOBS)
+    before = away.copy(deep=True)
+    options = {"linkage": "average"} if name == "agglomerative" else {}
+    stages.STAGES[name](away, metric="precomputed", **options)
+    assert away.identical(before)
+
+
 def test_unit_rows_are_the_default_of_spectral_embeddings_only():
     spectral = CLOUD.rename(feature="component").rename("embedding_spectral")
     assert stages.pca(CLOUD).identical(stages.pca(CLOUD, unit_rows=False))
@@ -288,12 +306,16 @@ def test_umap_needs_its_package(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", ["euclidean", "pearson", "precomputed"])
-def test_umap_keeps_neighbours(metric):
-    given = stages.distances(BLOBS) if metric == "precomputed" else BLOBS
-    found = stages.umap(given, n_neighbours=8, metric=metric)
+@pytest.mark.parametrize(
+    "options", [{}, {"init": "random"}, {"n_components": 3}, {"densmap": True}]
+)
+def test_umap_keeps_neighbours(options):
+    found = stages.umap(BLOBS, n_neighbours=8, **options)
     assert trustworthiness(BLOBS, found, n_neighbors=5) > 0.7
-    np.testing.assert_array_equal(found, stages.umap(given, n_neighbours=8, metric=metric))
+    np.testing.assert_array_equal(found, stages.umap(BLOBS, n_neighbours=8, **options))
+    away = stages.distances(BLOBS)
+    given = stages.umap(away, n_neighbours=8, metric="precomputed")
+    assert trustworthiness(BLOBS, given, n_neighbors=5) > 0.7
 
 
 def test_results_do_not_depend_on_threads():
