@@ -37,6 +37,8 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/speed.py --compile epsilon_gamma_box epsilon_gamma_vit
 	$(BIN)/python benchmarks/many.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/analysis.py --large
 
 clean:
 	rm -rf $(VENV) demo-output build *.egg-info

@@ -51,6 +51,20 @@ def test_measurements_run(script, arguments, shown):
     assert shown in run(script, *arguments)
 
 
+def test_an_analysis_is_measured():
+    out = run("analysis.py", "--sizes", 66, "--repeats", 1, "--no-record")
+    assert "| 66 | no | fxrelay |" in out
+    assert "Importing fxrelay_analysis" in out
+
+
+@pytest.mark.slow
+def test_many_samples_are_measured():
+    pytest.importorskip("pynndescent")
+    out = run("analysis.py", "--large", "--many", 300, 400, "--no-record")
+    assert "| 300 | 1024 | exact |" in out
+    assert "| 400 | 64 | approximate |" in out
+
+
 def test_every_script_is_tested_here():
     scripts = {p.name for p in HERE.glob("*.py")} - {"record.py", "cases.py"}
     assert all(name in Path(__file__).read_text() for name in scripts)
