@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -28,6 +28,11 @@ class Category:
     name: str
     data: Mapping[str, xr.DataArray]
     digests: Mapping[str, str] | None = None
+
+
+Rows = np.ndarray[Any, Any] | slice
+#: by category: its group where the store has it, or else the digests of its data where known
+Found = Mapping[str, xr.Dataset | Mapping[str, str] | None]
 
 
 def spray(
@@ -101,8 +106,16 @@ def spray(
     validate(ds, finite=False)
     chosen, left_out = running.available(_chosen(pipeline, parameters, seed), ds, "spray")
     store = store or Store(None)
-    found = _looked_up(_categories(ds, category, chosen), chosen, store, ds)
-    groups = _groups(found, chosen, store, executor or Serial(), errors, progress)
+    rows = _categories(ds, category)
+    found = _looked_up(rows, chosen, store, ds)
+    todo = (
+        Category(name, running.variables(chosen, ds, rows[name]), part)
+        for name, part in found.items()
+        if not isinstance(part, xr.Dataset)
+    )
+    bar = Progress(len(found), len(chosen.steps), progress)
+    work = partial(_analyse, pipeline=chosen, store=store, errors=errors, bar=bar)
+    groups = _groups(found, (executor or Serial()).map(work, todo), bar)
     notes = {"category": category, "recipe": recipe.text, "left_out": "\n".join(left_out)}
     root = xr.Dataset(attrs={name: note for name, note in notes.items() if note})
     nodes = {"/": root, f"/{RANKING}": rank(groups)}
@@ -145,40 +158,32 @@ def _chosen(pipeline: Pipeline | str, parameters: Parameters | None, seed: int |
     return pipeline.given(parameters or {}, seed) if parameters or seed is not None else pipeline
 
 
-def _looked_up(
-    items: list[Category], pipeline: Pipeline, store: Store, ds: xr.Dataset
-) -> dict[str, xr.Dataset | Category]:
-    """Return the groups that the store has, and the categories that are to be computed.
+def _looked_up(rows: Mapping[str, Rows], pipeline: Pipeline, store: Store, ds: xr.Dataset) -> Found:
+    """Return the groups that the store has; no category is in memory twice but the one at hand.
 
     What is in memory is looked up here, so that only work travels; lazy data where it is read.
     """
-    if any(value.chunks is not None for item in items for value in item.data.values()):
-        return {item.name: item for item in items}
-    found: dict[str, xr.Dataset | Category] = {}
-    for item in items:
-        held = {name: store.hold(value) for name, value in item.data.items()}
+    unknown: dict[str, None] = dict.fromkeys(rows)
+    if store.path is None or any(ds[name].chunks is not None for name in pipeline.variables):
+        validate(ds)
+        return unknown
+    found: dict[str, xr.Dataset | Mapping[str, str] | None] = {}
+    for name, at in rows.items():
+        data = running.variables(pipeline, ds, at)
+        held = {key: store.hold(value) for key, value in data.items()}
         group = running.recall(pipeline, held, store)
-        digests = {name: one.digest for name, one in held.items()}
-        found[item.name] = Category(item.name, item.data, digests) if group is None else group
-    if any(isinstance(part, Category) for part in found.values()):
+        found[name] = {n: one.digest for n, one in held.items()} if group is None else group
+    if not all(isinstance(part, xr.Dataset) for part in found.values()):
         validate(ds)  # what was found was finite when it was computed
     return found
 
 
 def _groups(
-    found: Mapping[str, xr.Dataset | Category],
-    pipeline: Pipeline,
-    store: Store,
-    executor: Executor,
-    errors: str,
-    progress: bool,
+    found: Found, results: Iterator[running.Result], bar: Progress
 ) -> dict[str, xr.Dataset]:
-    bar = Progress(len(found), len(pipeline.steps), progress)
-    todo = [part for part in found.values() if isinstance(part, Category)]
-    work = partial(_analyse, pipeline=pipeline, store=store, errors=errors, bar=bar)
-    results, groups = executor.map(work, todo), {}
+    groups = {}
     for name, part in found.items():
-        result = next(results) if isinstance(part, Category) else running.Result(part)
+        result = running.Result(part) if isinstance(part, xr.Dataset) else next(results)
         for line in result.unexpected:
             warnings.warn(
                 f"spray: category {name!r}: {line}. The group tells what it lacks; "
@@ -197,7 +202,7 @@ def _analyse(
     data = running.loaded(item.data)
     known, held = item.digests, {}
     for name, value in data.items():
-        held[name] = store.hold(value) if known is None else Held(known[name], value=value)
+        held[name] = store.hold(value) if known is None else Held(known[name], value)
     group = running.recall(pipeline, held, store) if known is None else None
     if group is not None:
         return running.Result(group)
@@ -207,7 +212,8 @@ def _analyse(
         raise running.StepFailed(f"spray: category {item.name!r}: {error}") from error.__cause__
 
 
-def _categories(ds: xr.Dataset, category: str, pipeline: Pipeline) -> list[Category]:
+def _categories(ds: xr.Dataset, category: str) -> dict[str, Rows]:
+    """Return the positions of the samples of each category."""
     if category not in ds or ds[category].dims != (SAMPLE,):
         found = ", ".join(str(n) for n in ds.variables if ds[n].dims == (SAMPLE,)) or "none"
         raise ValueError(
@@ -223,13 +229,10 @@ def _categories(ds: xr.Dataset, category: str, pipeline: Pipeline) -> list[Categ
     kinds = _kinds(values, category)
     names = [_name(ds, kind) for kind in kinds]
     _check_names(names)
-    rows = (_rows(values == kind) for kind in kinds)
-    return [
-        Category(n, running.variables(pipeline, ds, r)) for n, r in zip(names, rows, strict=True)
-    ]
+    return {n: _rows(values == kind) for n, kind in zip(names, kinds, strict=True)}
 
 
-def _rows(member: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | slice:
+def _rows(member: np.ndarray[Any, Any]) -> Rows:
     """Return positions; a slice, which copies nothing, where they are one block."""
     rows = np.flatnonzero(member)
     block = len(rows) == rows[-1] - rows[0] + 1

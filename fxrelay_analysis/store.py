@@ -27,12 +27,25 @@ class Damaged(Exception):
 
 
 class Held:
-    """A result by its digest; its content is read, and checked, when it is asked for."""
+    """A result by its digest; its content is read, and checked, when it is asked for.
 
-    def __init__(
-        self, digest: str, read: Compute | None = None, value: Labelled | None = None
-    ) -> None:
-        self.digest, self._read, self._value = digest, read, value
+    Parameters
+    ----------
+    digest : str or callable
+        The digest, or what tells it when it is asked for.
+    value : callable, or Dataset, DataArray, DataTree
+        What reads the content, or the content.
+    """
+
+    def __init__(self, digest: str | Callable[[], str], value: Compute | Labelled) -> None:
+        self._digest, self._value = digest, value
+
+    @property
+    def digest(self) -> str:
+        """The digest of the content."""
+        if not isinstance(self._digest, str):
+            self._digest = self._digest()
+        return self._digest
 
     @property
     def value(self) -> Any:
@@ -43,8 +56,8 @@ class Held:
         Damaged
             If its file is gone or damaged.
         """
-        if self._value is None and self._read is not None:
-            self._value = self._read()
+        if not isinstance(self._value, Labelled):
+            self._value = self._value()
         return self._value
 
 
@@ -169,7 +182,7 @@ class Store:
 
     def hold(self, item: Labelled) -> Held:
         """Return an object of the caller's with its digest."""
-        return Held(self._known.digest(item), value=item)
+        return Held(lambda: self._known.digest(item), item)
 
     def result(
         self,
@@ -188,21 +201,16 @@ class Store:
         worth : float
             Seconds that a computation has to take for its result to be kept.
         """
+        if self._shelf is None:
+            return self.hold(stage(*[item.value for item in inputs], **parameters))
         key = stage_key(stage, [item.digest for item in inputs], parameters)
-        return self.remember(
-            stage.__name__, key, lambda: stage(*[i.value for i in inputs], **parameters), worth
-        )
-
-    def remember(self, label: str, key: Key, compute: Compute, worth: float = 0.0) -> Held:
-        """Return what is kept under a key, or else compute it and keep it."""
-        found = self.recall(label, key)
-        if found is not None:
+        if (found := self.recall(stage.__name__, key)) is not None:
             return found
+        values = [item.value for item in inputs]
         start = time.perf_counter()
-        result = compute()
-        if self._shelf is None or time.perf_counter() - start < worth:
-            return self.hold(result)
-        return self.keep(label, key, result)
+        result = stage(*values, **parameters)
+        quick = time.perf_counter() - start < worth
+        return self.hold(result) if quick else self.keep(stage.__name__, key, result)
 
     def recall(self, label: str, key: Key) -> Held | None:
         """Return what is kept under a key, not read yet, or None."""
@@ -219,7 +227,7 @@ class Store:
             value = self._read(entry, key)
             if digest(value) == entry.digest:
                 self._shelf.make_room(entry)
-                return Held(entry.digest, value=value)
+                return Held(entry.digest, value)
             entry.path.unlink()
         except Damaged:
             pass
