@@ -19,7 +19,7 @@ RANKED: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 #: what was decided with, on every group and on the ranking
-DECISION: Final = ("min_share", "threshold")
+DECISION: Final = ("level", "threshold")
 
 
 def rank(groups: Mapping[str, xr.Dataset]) -> xr.Dataset:

@@ -78,7 +78,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DigitNet()
-        _fit(model, x[seen], y[seen], epochs, batch, progress)
+        fit(model, x[seen], y[seen], epochs=epochs, batch=batch, progress=progress)
     model.eval().requires_grad_(False)
     unseen = torch.from_numpy(np.flatnonzero(~data.train))
     return Trained(model, accuracy(model, x[unseen], y[unseen]))
@@ -93,10 +93,23 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float(torch.stack(hits).sum()) / len(y)
 
 
-def _fit(model: DigitNet, x: Tensor, y: Tensor, epochs: int, batch: int, progress: bool) -> None:
+def fit(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epochs: int = 8,
+    batch: int = 64,
+    rate: float = 0.01,
+    progress: bool = False,
+) -> None:
+    """Train a classifier in place, by AdamW and one cycle of the learning rate up to `rate`.
+
+    Images x (n, channel, height, width) are moved by up to one pixel; y (n,) are class indices.
+    """
     steps = max(1, len(x) // batch)  # a ragged last batch is left for another epoch's order
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=epochs * steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps)
     bar = tqdm(total=epochs * steps, desc="train", unit="step", disable=not progress)
     with bar:
         for _ in range(epochs):
@@ -112,7 +125,8 @@ def _fit(model: DigitNet, x: Tensor, y: Tensor, epochs: int, batch: int, progres
 def _shifted(x: Tensor) -> Tensor:
     """Return the batch moved by up to one pixel each way: the usual augmentation of digits."""
     down, right = torch.randint(0, 3, (2,)).tolist()
-    return F.pad(x, (1, 1, 1, 1))[:, :, down : down + 28, right : right + 28]
+    height, width = x.shape[2:]
+    return F.pad(x, (1, 1, 1, 1))[:, :, down : down + height, right : right + width]
 
 
 def _check(data: Digits, epochs: int, batch: int, seed: int) -> None:

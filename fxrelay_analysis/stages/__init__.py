@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from fxrelay_analysis.stage import Counts, Stage
+from fxrelay_analysis.stages.channels import concept_vectors
 from fxrelay_analysis.stages.choose import choose_n_clusters
 from fxrelay_analysis.stages.cluster import kmeans, spectral_clustering
 from fxrelay_analysis.stages.compare import compare
 from fxrelay_analysis.stages.components import kernel_pca, pca
+from fxrelay_analysis.stages.concepts import concepts, sensitivity
 from fxrelay_analysis.stages.contingency import contingency
 from fxrelay_analysis.stages.density import dbscan, hdbscan
 from fxrelay_analysis.stages.diffusion import diffusion_map
@@ -98,6 +100,9 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "suspicion": suspicion,
     "contingency": contingency,
     "compare": compare,
+    "concept_vectors": concept_vectors,
+    "concepts": concepts,
+    "sensitivity": sensitivity,
 }
 
 __all__ = [
@@ -112,6 +117,8 @@ __all__ = [
     "choose_n_clusters",
     "compare",
     "compress",
+    "concept_vectors",
+    "concepts",
     "contingency",
     "crop_to_mass",
     "cut_dendrogram",
@@ -147,6 +154,7 @@ __all__ = [
     "prototypes",
     "rescale",
     "resize",
+    "sensitivity",
     "silhouette",
     "sizes",
     "smooth",

@@ -1,4 +1,4 @@
-"""What the clusters of a category tell: separability, isolation, surplus, suspicion."""
+"""What the clusters of a category tell: isolation, surplus, and the verdict: suspicion."""
 
 from typing import Any, ClassVar, Final
 
@@ -9,39 +9,13 @@ from scipy.sparse import csr_array
 
 from fxrelay.schema import N_CLUSTERS, SUSPICION
 from fxrelay_analysis.stage import Stage, labelled
+from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
 from fxrelay_analysis.stages.graph import matrix
-from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
 from fxrelay_analysis.stages.validity import per_cluster
 
 Array = np.ndarray[Any, Any]
-SEPARABILITY: Final = "separability"
 ISOLATION: Final = "isolation"
 SURPLUS: Final = "surplus"
-#: between over within variance of a cosine cut in the middle: 8 / pi^2 of its variance is between
-CONTINUUM: Final = 8 / (np.pi**2 - 8)
-#: share of the total variance that is added to the variance within, so that scores stay finite
-SHRINKAGE: Final = 0.01
-
-
-class fisher(Stage):
-    r"""Measure how separable each cluster is from the rest of its category.
-
-    Along a diffusion coordinate phi_j = D^-1/2 v_j (j >= 1), Fisher's ratio of the variance
-    between cluster and rest to the variance within them is R^2 / (1 - R^2), with R the
-    correlation of phi_j and membership; the best j counts. The unit is the ratio
-    8 / (pi^2 - 8) = 4.28 of a continuum: relevance that varies evenly along one direction has
-    phi_1 = cos(pi t), and its best cut reaches 1 whatever the number of samples. Groups with a
-    gap between them reach more, up to 23 (within variance is shrunk by 1 % of the total).
-    (Fisher 1936; Anders et al. 2022, section 3.2, rank classes by the same ratio.)
-    """
-
-    version: ClassVar[int] = 1
-
-    @staticmethod
-    def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
-        """Return `separability`, dims (n_clusters, cluster); NaN where a cluster has no rest."""
-        phi = diffusion(embedding[SPECTRAL].values, embedding[DEGREE].values)
-        return per_cluster(clustering, SEPARABILITY, lambda member, _: separability(phi, member))
 
 
 class isolation(Stage):
@@ -83,70 +57,50 @@ class surplus(Stage):
 
 
 class suspicion(Stage):
-    """Judge a category by its most separable cluster that is large enough to be a strategy.
+    """Judge a category by its most separable cluster that is a mode of its own.
 
-    Suspicion is the greatest separability (see `fisher`) over all clusters of the sweep that hold
-    at least `min_share` of the samples, and leave as many outside; small groups of outliers exist
-    in clean data too, and stay visible in `separability`. A continuum has 1. From `threshold` on
-    the category is flagged: 3 lies between clean categories of digits (up to 2) and those with a
-    planted artefact (6 to 22). Both sides of a cut are equally separable: the one with the
-    greater surplus is named.
+    Suspicion is the greatest separability (see `fisher`) over all clusters of the sweep, where a
+    cluster without a valley around it (`valley` above `level`) counts 1 at most: 1 is what a cut
+    through a category with a single strategy can reach. From `threshold` on the category is
+    flagged. Clean categories have lesser modes of their own (sevens with and without a bar) and
+    reach 3.2 among digits; `benchmarks/artefacts.py` tells how often more is reached without and
+    with an artefact. A cluster of fewer than about 16 samples cannot have a significant valley.
+    Both sides of a cut are equally separable: the one with the greater surplus is named.
     """
 
-    version: ClassVar[int] = 1
-    min_share = param.Number(
-        0.08, bounds=(0, 0.5), doc="Least share of the samples on either side of a cluster."
+    version: ClassVar[int] = 2
+    level = param.Number(
+        0.01, bounds=(0, 1), doc="Greatest p-value of the valley around a cluster that counts."
     )
-    threshold = param.Number(3.0, bounds=(0, None), doc="Suspicion from which on to flag.")
+    threshold = param.Number(3.5, bounds=(0, None), doc="Suspicion from which on to flag.")
 
     @staticmethod
     def compute(
-        scores: xr.DataArray,
+        scores: xr.Dataset,
         size: xr.DataArray,
         surplus: xr.DataArray,
         *,
-        min_share: float,
+        level: float,
         threshold: float,
     ) -> xr.Dataset:
         """Return `suspicion`, `flagged`, `chosen_n_clusters`, `suspicious_cluster` and its size."""
-        count, n = size.values, float(np.nansum(size.values[0]))
-        allowed = np.minimum(count, n - count) >= max(2.0, min_share * n)
-        value = np.where(allowed, scores.values, 0.0)
-        best, found = value.max(), bool(allowed.any())
-        equal = np.argwhere(allowed & (value >= best * (1 - 1e-6))) if found else [(0, 0)]
+        count, reached = size.values, np.nan_to_num(scores[SEPARABILITY].values)
+        own = scores[VALLEY].values <= level
+        value = np.where(own, reached, np.minimum(reached, 1.0))
+        best = value.max()
+        equal = np.argwhere(value >= best * (1 - 1e-6)) if best > 0 else [(0, 0)]
         row, cluster = min(map(tuple, equal), key=lambda at: (at[0], -surplus.values[at]))
         ds = xr.Dataset(
             {
                 SUSPICION: float(best),
-                "flagged": bool(found and best >= threshold),
+                "flagged": bool(best >= threshold > 0),
                 "chosen_n_clusters": np.int32(size[N_CLUSTERS].values[row]),
-                "suspicious_cluster": np.int32(cluster if found else -1),
-                "suspicious_size": np.int32(count[row, cluster] if found else 0),
+                "suspicious_cluster": np.int32(cluster if best > 0 else -1),
+                "suspicious_size": np.int32(count[row, cluster] if best > 0 else 0),
             },
-            attrs={"min_share": min_share, "threshold": threshold},
+            attrs={"level": level, "threshold": threshold},
         )
         return ds.assign({name: labelled(ds[name], str(name)) for name in ds.data_vars})
-
-
-def diffusion(vectors: Array, degree: Array) -> Array:
-    """Return the diffusion coordinates D^-1/2 v (n, q) of unit eigenvectors (n, q)."""
-    return vectors / np.sqrt(np.where(degree > 0, degree, 1))[:, None]
-
-
-def separability(phi: Array, member: Array) -> float:
-    """Return Fisher's ratio for `member` (n,) along the best column of phi (n, q), in continua.
-
-    NaN where everybody is a member.
-    """
-    share = member.mean()
-    if share == 1:
-        return float("nan")
-    centred = phi - phi.mean(axis=0)
-    total = np.square(centred).mean(axis=0)
-    between = share / (1 - share) * np.square(centred[member].mean(axis=0))
-    varies = total > 1e-12 * np.square(phi).mean(axis=0)
-    r2 = np.divide(between, total, out=np.zeros_like(total), where=varies)
-    return float((r2 / (1 - r2 + SHRINKAGE)).max() / CONTINUUM)
 
 
 def _isolation(weights: csr_array, member: Array) -> float:

@@ -1,11 +1,10 @@
-"""Scores against hand-worked cases, and the closed form that gives suspicion its unit."""
+"""Scores of clusters against hand-worked cases."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from fxrelay_analysis import stages
-from fxrelay_analysis.stages.suspicion import CONTINUUM, separability
 from fxrelay_analysis.truth import match
 
 
@@ -15,78 +14,10 @@ def labels(*columns):
     return xr.DataArray(values, coords, ("sample", "n_clusters"), "clustering_kmeans")
 
 
-def table(values, name="cluster_size"):
-    k = [int(np.isfinite(row).sum()) for row in values]
-    coords = {"n_clusters": k, "cluster": np.arange(len(values[0]))}
-    return xr.DataArray(np.array(values, float), coords, ("n_clusters", "cluster"), name)
-
-
-def test_a_continuum_cut_in_the_middle_is_the_unit():
-    t = (np.arange(100_000) + 0.5) / 100_000
-    phi = np.cos(np.pi * np.outer(t, [1, 2, 3]))
-    ratio = 1 / (1 / CONTINUUM + 0.01 * (1 + 1 / CONTINUUM)) / CONTINUUM  # shrunk by 1 %
-    assert separability(phi, t < 0.5) == pytest.approx(ratio, rel=1e-3)
-    assert max(separability(phi, t < cut) for cut in np.linspace(0.05, 0.95, 19)) <= 1
-
-
-def test_separability_is_fishers_ratio():
-    phi = np.array([[0.0], [1.0], [4.0], [5.0]])
-    between, within = 2.0**2, 0.5**2
-    expected = between / (within + 0.01 * (between + within)) / CONTINUUM
-    assert separability(phi, np.array([0, 0, 1, 1], bool)) == pytest.approx(expected)
-    assert separability(np.ones((4, 1)), np.array([0, 0, 1, 1], bool)) == 0
-
-
-def test_noise_has_no_separability():
-    phi = np.random.default_rng(0).normal(size=(1000, 3))
-    assert separability(phi, np.arange(1000) < 500) < 0.01
-
-
 def blobs(sizes=(60, 40), apart=20.0, seed=0):
     random = np.random.default_rng(seed)
     rows = np.concatenate([random.normal(i * apart, 1, (n, 5)) for i, n in enumerate(sizes)])
     return xr.DataArray(rows, {"sample": np.arange(len(rows))}, ("sample", "feature"), "feature")
-
-
-def scored(features, **given):
-    near = stages.neighbours(features)
-    graph = stages.affinity(near)
-    embedded = stages.spectral_embedding(graph)
-    found = stages.kmeans(embedded, n_clusters=range(2, 5))
-    sizes, surplus = stages.sizes(found), stages.surplus(features, found)
-    return stages.suspicion(stages.fisher(embedded, found), sizes, surplus, **given)
-
-
-def test_two_groups_are_flagged_and_a_line_is_not():
-    verdict = scored(blobs())
-    assert verdict["flagged"]
-    assert verdict["suspicion"] > 20
-    assert verdict["chosen_n_clusters"] == 2
-    assert verdict["suspicious_size"] == 40  # the side with the greater values
-    t = np.sort(np.random.default_rng(0).uniform(size=400))
-    line = xr.DataArray(np.outer(t, np.ones(3)), {"sample": np.arange(400)}, ("sample", "feature"))
-    assert scored(line)["suspicion"] < 1.5
-    assert not scored(line)["flagged"]
-
-
-def test_suspicion_skips_clusters_that_are_too_small():
-    size = table([[98, 2, np.nan], [60, 38, 2]])
-    score = table([[50, 50, np.nan], [3, 1, 40]], "separability")
-    surplus = table([[1, 2, np.nan], [2, 1, 3]], "surplus")
-    verdict = stages.suspicion(score, size, surplus)
-    assert verdict["suspicion"] == 3
-    assert verdict["chosen_n_clusters"] == 3
-    assert verdict["suspicious_cluster"] == 0
-    assert verdict["suspicious_size"] == 60
-    assert stages.suspicion(score, size, surplus, min_share=0.01)["suspicion"] == 50
-    assert not stages.suspicion(score, size, surplus, threshold=3.5)["flagged"]
-
-
-def test_without_any_large_cluster_nothing_is_suspicious():
-    verdict = stages.suspicion(table([[1, 1]]), table([[99, 1]]), table([[1, 1]]))
-    assert verdict["suspicion"] == 0
-    assert verdict["suspicious_cluster"] == -1
-    assert not verdict["flagged"]
 
 
 def test_sizes_isolation_and_padding():
@@ -167,11 +98,6 @@ def test_match_gives_size_purity_and_recall():
     assert str(caught.value) == (
         "match: needs vectors of one length; got 2 and 5. Select the same samples in both."
     )
-
-
-def test_a_cluster_without_a_rest_has_no_separability():
-    phi = np.random.default_rng(0).normal(size=(100, 16))
-    assert np.isnan(separability(phi, np.ones(100, bool)))
 
 
 def test_silhouettes_of_clusterings_with_equally_many_clusters_differ():

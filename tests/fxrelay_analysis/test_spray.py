@@ -53,7 +53,7 @@ def test_the_poisoned_category_leads_the_ranking(ds, tree):
     member = found == first["suspicious_cluster"]
     np.testing.assert_array_equal(member, ds["marked"].sel(sample=found["sample"]))
     assert first["suspicious_size"] == 30
-    assert ranking.attrs == {"min_share": 0.08, "threshold": 3.0}
+    assert ranking.attrs == {"level": 0.01, "threshold": 3.5}
 
 
 def test_a_category_with_too_few_samples_is_reported_not_analysed(tree):
@@ -84,6 +84,7 @@ def test_the_groups_have_the_layout_that_the_viewer_reads(ds, tree):
         "eigengap": ("component",),
         "cluster_size": per_cluster,
         "separability": per_cluster,
+        "valley": per_cluster,
         "isolation": per_cluster,
         "silhouette": per_cluster,
         "prototype": per_cluster,

@@ -61,6 +61,8 @@ INPUTS = {
     "surplus": (ROWS, LABELS),
     "contingency": (LABELS, FACTS),
     "compare": (LABELS, LABELS),
+    "concepts": (RELEVANCE, LABELS),
+    "sensitivity": (RELEVANCE, stages.concepts(RELEVANCE, LABELS)),
     "suspicion": (FISHER, SIZES, stages.surplus(ROWS, LABELS)),
 }
 SLOW = ("umap",)  # compiles itself first
