@@ -62,6 +62,26 @@ def run(pipeline: Pipeline, ds: xr.Dataset, store: Store | None = None) -> xr.Da
     return compute(pipeline, held, store, reporting=False).group if found is None else found
 
 
+def explain(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> str:
+    """Return whether the store has the whole run, and if not, what differs from the nearest one.
+
+    Parameters
+    ----------
+    pipeline, ds
+        As of `run`.
+    store : Store
+
+    Returns
+    -------
+    str
+        ``hit: ...`` or ``miss: ...`` with a line for each part that differs: variables of the
+        Dataset, and parameters, inputs, version and code of each step.
+    """
+    pipeline, _ = available(pipeline, ds, "explain")
+    held = {name: store.hold(value) for name, value in loaded(variables(pipeline, ds)).items()}
+    return store.tell("run", RUNS, run_key(pipeline, held))
+
+
 def available(pipeline: Pipeline, ds: xr.Dataset, where: str) -> tuple[Pipeline, tuple[str, ...]]:
     """Return the pipeline without optional steps that lack a variable, and their names.
 

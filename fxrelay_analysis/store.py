@@ -11,6 +11,7 @@ from typing import Any, Final
 from fxrelay.files import writable_folder
 from fxrelay_analysis import canonical
 from fxrelay_analysis.digesting import digest
+from fxrelay_analysis.explaining import differences, flat
 from fxrelay_analysis.known import Known
 from fxrelay_analysis.netcdf import NETCDF as NETCDF
 from fxrelay_analysis.packing import Labelled
@@ -123,20 +124,24 @@ class Store:
         """Return hit or miss as text and, for a miss, what differs from the nearest entry."""
         _check_stage(stage, "explain")
         label = signature(stage)
-        if self._shelf is None:
-            return f"miss: {label}: Store(None) keeps nothing"
         _check_inputs(stage, inputs)
         key = stage_key(stage, [self._known.digest(item) for item in inputs], parameters)
-        found = self._shelf.find(stage.__name__, digest(key))
+        return self.tell(label, stage.__name__, key)
+
+    def tell(self, name: str, label: str, key: Key) -> str:
+        """Return hit or miss for a key as text and, for a miss, what differs from the nearest."""
+        if self._shelf is None:
+            return f"miss: {name}: Store(None) keeps nothing"
+        found = self._shelf.find(label, digest(key))
         if found and self._shelf.read(found, key) is not None:
-            return f"hit: {label}: {found.path.stem}"
+            return f"hit: {name}: {found.path.stem}"
         if found:
-            return f"miss: {label}: its entry {found.path.stem} is damaged"
-        entries = [e for e in self._shelf.keys(stage.__name__) if _flat(e)]
+            return f"miss: {name}: its entry {found.path.stem} is damaged"
+        entries = [entry for entry in self._shelf.keys(label) if flat(entry)]
         if not entries:
-            return f"miss: {label}: no entry of this stage"
-        lines = min((_differences(entry, key) for entry in entries), key=len)
-        return "\n".join([f"miss: {label}: the nearest of {len(entries)} entries differs", *lines])
+            return f"miss: {name}: no entry of this stage"
+        lines = min((differences(entry, key) for entry in entries), key=len)
+        return "\n".join([f"miss: {name}: the nearest of {len(entries)} entries differs", *lines])
 
     def prune(
         self,
@@ -265,26 +270,6 @@ def stage_key(stage: type[Stage], inputs: Sequence[str], parameters: Mapping[str
         "parameters": {k: canonical.encode(v) for k, v in resolve(stage, dict(parameters)).items()},
         "inputs": list(inputs),
     }
-
-
-def _flat(key: Key) -> dict[str, str]:
-    """Return the parts of a key as texts, none where it is no key of a stage."""
-    try:
-        parts = {f"parameter {k}": v for k, v in key["parameters"].items()}
-        parts |= {f"input {i}": v for i, v in enumerate(key["inputs"])}
-        parts |= {name: key[name] for name in ("version", "code")}
-    except (KeyError, AttributeError, TypeError):
-        return {}
-    return {name: canonical.text(value) for name, value in parts.items()}
-
-
-def _differences(entry: Key, key: Key) -> list[str]:
-    old, new = _flat(entry), _flat(key)
-    return [
-        f"  {name}: stored {old.get(name, 'nothing')}, now {new.get(name, 'nothing')}"
-        for name in sorted(old | new)
-        if old.get(name) != new.get(name)
-    ]
 
 
 def _check_stage(stage: Any, where: str) -> None:

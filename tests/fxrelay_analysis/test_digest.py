@@ -1,6 +1,8 @@
 """Equal digest if and only if equal content."""
 
+import doctest
 import enum
+import pickle
 import subprocess
 import sys
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from fxrelay_analysis import digest
+from fxrelay_analysis import digest, digesting
 from fxrelay_analysis.canonical import decode, encode, text
 
 
@@ -184,3 +186,17 @@ def test_a_coordinate_without_an_index_differs():
 def test_long_doubles_are_refused_for_their_undefined_bytes(value):
     with pytest.raises(TypeError, match=r"needs plain arrays; got ndarray of .* long doubles as"):
         digest(value)
+
+
+def test_the_examples_of_the_docstring_hold():
+    assert doctest.testmod(digesting).attempted == 4
+    assert doctest.testmod(digesting).failed == 0
+
+
+def test_encoding_pickles_and_flags_do_not_matter(tmp_path):
+    ds = sample()
+    same = pickle.loads(pickle.dumps(ds))
+    same["a"].encoding["zlib"] = True
+    same["a"].values.flags.writeable = False
+    assert digest(same) == digest(ds)
+    assert digest(ds.assign(a=ds["a"].astype(">f8"))) != digest(ds)

@@ -11,7 +11,7 @@ import xarray as xr
 from fxrelay_analysis import Store, netcdf, running, stages
 from fxrelay_analysis.pipeline import Pipeline, Step
 from fxrelay_analysis.presets import PIPELINES
-from fxrelay_analysis.running import StepFailed, run
+from fxrelay_analysis.running import StepFailed, explain, run
 
 
 class plus(stages.Stage):
@@ -226,6 +226,22 @@ def test_a_warm_run_reads_one_file_and_no_intermediate(tmp_path, monkeypatch):
     # `second` is shown and an input; `first` is neither read nor computed; two are read back
     assert sorted(seen) == ["pipeline", "plus", "total"]
     assert not plus.calls
+
+
+def test_explain_tells_what_differs_from_the_nearest_run(tmp_path):
+    store = Store(tmp_path)
+    assert explain(CHAIN, dataset(), Store(None)) == "miss: run: Store(None) keeps nothing"
+    run(CHAIN, dataset(), store)
+    run(CHAIN.given({"first": {"by": 9}}), dataset(5), store)
+    assert explain(CHAIN, dataset(), store).startswith("hit: run: ")
+    other = CHAIN.given({"second": {"by": 3.5}}).extend(Step("first", plus, ("w",), shown=False))
+    text = explain(other, dataset(), store)
+    assert text.splitlines()[:-1] == [
+        "miss: run: the nearest of 2 entries differs",
+        '  step first inputs: stored ["v"], now ["w"]',
+        "  step second parameter by: stored 2.0, now 3.5",
+    ]
+    assert text.splitlines()[-1].startswith("  variable w: stored nothing, now ")
 
 
 @pytest.mark.parametrize("victim", ["plus", "total", "pipeline"])
