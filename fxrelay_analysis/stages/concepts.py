@@ -1,0 +1,245 @@
+"""Concept activation vectors: the direction at a node that tells a cluster from the rest."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from fxrelay.schema import CHANNEL, CLUSTER, SAMPLE
+from fxrelay_analysis.stage import Stage, labelled
+from fxrelay_analysis.stages.channels import LAST_DOC, POOLING, channelled
+from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
+
+Array = np.ndarray[Any, Any]
+#: activations (n, d), who has the concept (n,), the strength of regularisation -> direction (d,)
+Fit = Callable[[Array, Array, float], Array]
+DIRECTION: Final = "direction"
+ORIGIN: Final = "origin"
+AUROC: Final = "auroc"
+ACCURACY: Final = "accuracy"
+SENSITIVITY: Final = "sensitivity"
+TCAV: Final = "tcav"
+
+
+def _pattern(x: Array, t: Array, _: float) -> Array:
+    return x[t].mean(axis=0) - x[~t].mean(axis=0)
+
+
+def _ridge(x: Array, t: Array, strength: float) -> Array:
+    from sklearn.linear_model import RidgeClassifier
+
+    return RidgeClassifier(strength * len(x), class_weight="balanced").fit(x, t).coef_.ravel()
+
+
+def _logistic(x: Array, t: Array, strength: float) -> Array:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1 / (strength * len(x)), class_weight="balanced", max_iter=1000)
+    return model.fit(x, t).coef_.ravel()
+
+
+def _svm(x: Array, t: Array, strength: float) -> Array:
+    from sklearn.svm import LinearSVC
+
+    model = LinearSVC(C=1 / (strength * len(x)), class_weight="balanced", random_state=0,
+                      max_iter=5000)  # fmt: skip
+    return model.fit(x, t).coef_.ravel()
+
+
+#: name -> how a direction is found
+METHODS: Final[dict[str, Fit]] = {
+    "pattern": _pattern, "ridge": _ridge, "logistic": _logistic, "svm": _svm,
+}  # fmt: skip
+
+
+class concepts(Stage):
+    r"""Find the direction of each cluster at a node, against all samples outside it.
+
+    ``pattern`` is the signal the concept adds, :math:`v = \mathrm{cov}(a, t) / \mathrm{var}(t)`,
+    which for membership t is the difference of the means: it is not turned away by noise that
+    other channels share (Haufe et al. 2014; Pahde et al. 2022). The others are filters: they tell
+    best, by the normal of a ridge, logistic or support vector classifier with balanced groups
+    (Kim et al. 2018). Directions have length 1 and point to the cluster.
+
+    Hand `direction` and `origin` of one cluster to ``fxrelay.suppress`` to take the concept out
+    (P-ClArC, Anders et al. 2022): with origin "rest", samples look as those without it on average.
+    """
+
+    version: ClassVar[int] = 1
+    method = param.Selector(
+        default="pattern",
+        objects=list(METHODS),
+        doc="pattern, or the normal of a ridge, logistic or svm classifier.",
+    )
+    strength = param.Number(
+        1e-3,
+        bounds=(0, None),
+        inclusive_bounds=(False, True),
+        doc="Regularisation of classifiers, on activations divided by their standard deviation.",
+    )
+    origin = param.Selector(
+        default="rest",
+        objects=["rest", "cluster", "all"],
+        doc="Whose mean activation is the origin: samples without the concept, with it, or all.",
+    )
+    pooling = param.Selector(
+        default="mean", objects=list(POOLING), doc="How activations are pooled over space."
+    )
+    last = param.Boolean(False, doc=LAST_DOC)
+    n_folds = param.Integer(
+        5, bounds=(2, None), doc="Parts of the cross-validation; fewer where a group is smaller."
+    )
+    seed = param.Integer(0, bounds=(0, None), doc="Seed of the division into parts.")
+
+    @staticmethod
+    def compute(
+        activations: xr.DataArray,
+        clustering: xr.DataArray,
+        *,
+        method: str,
+        strength: float,
+        origin: str,
+        pooling: str,
+        last: bool,
+        n_folds: int,
+        seed: int,
+    ) -> xr.Dataset:
+        """Return `direction`, `origin` (..., cluster, channel), `auroc`, `accuracy` (..., cluster).
+
+        AUROC and balanced accuracy are those of samples that the direction was not fitted to;
+        accuracy is at the middle of the two means. NaN where there is no such cluster or no rest,
+        scores also where a group has a single sample.
+
+        Raises
+        ------
+        ValueError
+            If arrays do not fit or are not finite.
+        """
+        sweep = sweep_of(clustering, "concepts")
+        x = _selected(activations, sweep, "concepts")
+        vectors = channelled(x, pooling, last, "concepts").values.astype(np.float64)
+        fit = METHODS[method]
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # solvers that stop early: the scores tell
+            found = [
+                [
+                    _concept(vectors, labels == c, fit, strength, origin, n_folds, seed)
+                    for c in sweep.clusters
+                ]
+                for labels in sweep.labels.T
+            ]
+        return _labelled(sweep, found, vectors.shape[1])
+
+
+class sensitivity(Stage):
+    r"""Measure how an output changes along the direction of a concept: TCAV.
+
+    .. math:: S_i = v \cdot \sum_{\mathrm{space}} g_i, \qquad
+        \mathrm{tcav} = |\{i: S_i > 0\}| / n
+
+    with g the gradient at the node, which ``attribute(composite="gradient", record=[node])`` gives
+    as ``relevance_at_<node>`` (Kim et al. 2018, equations 1 and 2). With another composite g is
+    relevance, and S how much of it lies along the concept.
+    """
+
+    version: ClassVar[int] = 1
+    last = param.Boolean(False, doc=LAST_DOC)
+
+    @staticmethod
+    def compute(gradients: xr.DataArray, concept: xr.Dataset, *, last: bool) -> xr.Dataset:
+        """Return `sensitivity` (sample, ..., cluster) and `tcav` (..., cluster).
+
+        Raises
+        ------
+        ValueError
+            If the gradients have another number of channels than the directions.
+        """
+        g = channelled(gradients, "sum", last, "sensitivity")
+        v = concept[DIRECTION]
+        if g.sizes[CHANNEL] != v.sizes[CHANNEL]:
+            raise ValueError(
+                f"sensitivity: needs gradients of {v.sizes[CHANNEL]} channels, as the directions; "
+                f"got {g.sizes[CHANNEL]}. Record them at the node of the activations."
+            )
+        along = xr.dot(g, v, dim=CHANNEL)
+        share = (along > 0).mean(SAMPLE).where(along.notnull().any(SAMPLE))
+        out = {SENSITIVITY: along.transpose(SAMPLE, ...), TCAV: share}
+        return xr.Dataset({name: labelled(array, name) for name, array in out.items()})
+
+
+def _selected(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
+    """Return an array's rows of the samples of a clustering.
+
+    Raises
+    ------
+    ValueError
+        If it lacks some of them.
+    """
+    if not isinstance(array, xr.DataArray) or SAMPLE not in array.dims:
+        return array
+    ids = array[SAMPLE].to_index()
+    place = ids.get_indexer(sweep.sample.to_index()) if ids.is_unique else np.array([-1])
+    if (place < 0).any():
+        raise ValueError(
+            f"{where}: needs every sample of the clustering once; got an array of {len(ids)} that "
+            f"lacks {int((place < 0).sum())} of {len(sweep.labels)}. Give both the same "
+            f"'{SAMPLE}' ids."
+        )
+    return array if np.array_equal(place, np.arange(len(ids))) else array.isel({SAMPLE: place})
+
+
+def _concept(
+    x: Array, member: Array, fit: Fit, strength: float, origin: str, n_folds: int, seed: int
+) -> tuple[Array, Array, float, float]:
+    """Return direction and origin (d,), and the scores of held-out samples."""
+    if member.all() or not member.any():
+        nothing = np.full(x.shape[1], np.nan)
+        return nothing, nothing, np.nan, np.nan
+    centre = {"rest": ~member, "cluster": member, "all": np.full(len(x), True)}[origin]
+    direction = _unit_fit(x, member, fit, strength)
+    return direction, x[centre].mean(axis=0), *_scores(x, member, fit, strength, n_folds, seed)
+
+
+def _unit_fit(x: Array, member: Array, fit: Fit, strength: float) -> Array:
+    """Fit on centred activations of size about 1, one scale for all channels."""
+    centred = x - x.mean(axis=0)
+    size = centred.std()
+    direction = fit(centred / (size if size > 0 else 1), member, strength)
+    length = np.linalg.norm(direction)
+    return np.asarray(direction / length if length > 0 else direction)
+
+
+def _scores(
+    x: Array, member: Array, fit: Fit, strength: float, n_folds: int, seed: int
+) -> tuple[float, float]:
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = min(n_folds, int(member.sum()), int((~member).sum()))
+    if folds < 2:
+        return np.nan, np.nan
+    places = StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, member)
+    scores = []
+    for known, held in places:
+        v = _unit_fit(x[known], member[known], fit, strength)
+        along, here = x[known] @ v, member[known]
+        middle = (along[here].mean() + along[~here].mean()) / 2
+        told = x[held] @ v
+        scores.append((roc_auc_score(member[held], told),
+                       balanced_accuracy_score(member[held], told > middle)))  # fmt: skip
+    auroc, accuracy = np.mean(scores, axis=0)
+    return float(auroc), float(accuracy)
+
+
+def _labelled(sweep: Sweep, found: list[list[tuple[Any, ...]]], n_channels: int) -> xr.Dataset:
+    parts = [np.array([[c[i] for c in row] for row in found]) for i in range(4)]
+    coords = {CLUSTER: sweep.clusters, CHANNEL: np.arange(n_channels)}
+    dims = (CLUSTER, CHANNEL)
+    vectors = {n: sweep.array(a, dims, coords, n) for n, a in zip((DIRECTION, ORIGIN), parts[:2],
+                                                                  strict=True)}  # fmt: skip
+    scores = {n: sweep.per_cluster(a, n) for n, a in zip((AUROC, ACCURACY), parts[2:], strict=True)}
+    return xr.Dataset(vectors | scores)
