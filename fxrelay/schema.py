@@ -195,6 +195,8 @@ PREFIXES: Final[Mapping[str, tuple[str, str]]] = {
     SINK: ("relevance absorbed by {}", "output units"),
     INPUT_OF: ("model input {}", "1"),
     TARGET_AT: ("{} of the explained output", "index"),
+    "outlier_rank_": ("share of samples that are less odd by {}", "1"),
+    "outlier_": ("oddness by {}", "1"),
     "count_": ("samples of the cluster by {}", "1"),
     "p_value_": ("p-value of {} in the cluster", "1"),
     "q_value_": ("p-value of {} in the cluster, corrected for all tests", "1"),

@@ -18,7 +18,7 @@ from fxrelay_analysis.stages.vectors import unit
 Array = np.ndarray[Any, Any]
 KMEANS: Final = CLUSTERING + "kmeans"
 SPECTRAL_CLUSTERING: Final = CLUSTERING + "spectral_clustering"
-LEADING: Final = "leading"  # attribute: whether k clusters were sought in the first k components
+LEADING: Final = "leading"  # attribute: 1 if k clusters were sought in the first k components
 LEADING_DOC: Final = "Of a spectral embedding, seek k clusters in the first k components only."
 
 
@@ -191,7 +191,7 @@ def swept(
     The attribute `leading` tells scores among which components k clusters were sought.
     """
     columns = np.stack([by_size(column) for column in labels], axis=1)
-    coords, note = ids | {dim: list(values)}, {LEADING: leading}
+    coords, note = ids | {dim: list(values)}, {LEADING: int(leading)}
     return labelled(xr.DataArray(columns, coords, (SAMPLE, dim), attrs=note), name)
 
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import AXIS, EMBEDDING, FEATURE, SAMPLE
 from fxrelay_analysis.stages.distances import PRECOMPUTED
-from fxrelay_analysis.stages.points import Points, PointStage, dataset, points
+from fxrelay_analysis.stages.points import Points, PointStage, dataset, noted, points
 from fxrelay_analysis.stages.vectors import oriented, signs
 
 Array = np.ndarray[Any, Any]
@@ -76,7 +76,7 @@ class pca(PointStage):
         scale = np.sqrt(variance) if whiten else np.ones_like(variance)
         empty = variance <= FLAT**2 * max(total, np.square(centre).sum())
         factor = np.where(empty, 0, signs(flat) / np.where(empty, 1, scale))
-        return dataset(
+        ds = dataset(
             {
                 PCA: ((SAMPLE, AXIS), flat * factor),
                 VARIANCE: ((AXIS,), np.where(empty, 0, variance)),
@@ -85,7 +85,8 @@ class pca(PointStage):
                 DIRECTION: ((AXIS, FEATURE), (directions * factor).T),
             },
             given.ids,
-        ).assign_attrs(unit_rows=given.unit)
+        )
+        return noted(ds, PCA, {"unit_rows": int(given.unit)})
 
 
 class kernel_pca(PointStage):
@@ -132,7 +133,7 @@ class kernel_pca(PointStage):
         found, vectors = found[::-1], oriented(vectors[:, ::-1])
         kept = found > FLAT * max(np.abs(values).max(), np.finfo(float).tiny) * n
         root = np.sqrt(np.where(kept, found, 1))
-        return dataset(
+        ds = dataset(
             {
                 KERNEL_PCA: ((SAMPLE, AXIS), vectors * root * kept),
                 KERNEL_EIGENVALUE: ((AXIS,), found * kept),
@@ -140,7 +141,8 @@ class kernel_pca(PointStage):
                 KERNEL_MEAN: ((SAMPLE,), mean),
             },
             given.ids,
-        ).assign_attrs(rule, unit_rows=given.unit)
+        )
+        return noted(ds, KERNEL_PCA, rule | {"unit_rows": int(given.unit)})
 
 
 def evaluate(x: Array, y: Array, rule: dict[str, Any]) -> Array:

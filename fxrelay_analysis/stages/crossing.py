@@ -85,6 +85,15 @@ def edges(away: Array, near: Array, mode: str, width: float, rank: int) -> Array
     return MODES[mode](forward, backward, own, width, scale)
 
 
+def need_alike(n_features: int, n_mapped: int, where: str) -> None:
+    """Raise a ValueError if old features and what was made of them are not equally many."""
+    if n_features != n_mapped:
+        raise ValueError(
+            f"{where}: needs the features that were mapped; got {n_features} samples for "
+            f"{n_mapped} on the map. Pass what the map was made of."
+        )
+
+
 def _local(own: Array, scale: Array) -> Array:
     """Return exp(-d^2 / s_i s_j); 1 where the scale is 0."""
     square = np.divide(np.square(own), scale, out=np.zeros_like(own), where=scale > 0)

@@ -13,12 +13,12 @@ from fxrelay.schema import AXIS, EMBEDDING, SAMPLE
 from fxrelay_analysis.stage import Stage
 from fxrelay_analysis.stages.graph import matrix
 from fxrelay_analysis.stages.laplacians import eigenpairs
-from fxrelay_analysis.stages.points import dataset
-from fxrelay_analysis.stages.spectral import DEGREE
+from fxrelay_analysis.stages.points import dataset, noted
 from fxrelay_analysis.stages.vectors import oriented
 
 DIFFUSION: Final = EMBEDDING + "diffusion_map"
 DIFFUSION_EIGENVALUE: Final = "diffusion_eigenvalue"
+WALK_DEGREE: Final = "diffusion_degree"
 
 
 class diffusion_map(Stage):
@@ -40,9 +40,9 @@ class diffusion_map(Stage):
 
     @staticmethod
     def compute(graph: xr.Dataset, *, n_components: int, steps: int, density: float) -> xr.Dataset:
-        """Return `embedding_diffusion_map` (sample, axis), `diffusion_eigenvalue`, and `degree`.
+        """Return `embedding_diffusion_map` (sample, axis), eigenvalues (axis), degrees (sample).
 
-        Eigenvalues are descending; degrees are those of the affinity.
+        `diffusion_eigenvalue` descends; `diffusion_degree` is that of the affinity.
         """
         affinities = matrix(graph)
         weights = walk(affinities, density)
@@ -52,14 +52,15 @@ class diffusion_map(Stage):
             found, vectors = eigenpairs(weights, min(n_components + skip, len(degree)))
         values, vectors = 1 - found[skip:], vectors[:, skip:]
         psi = oriented(vectors * np.sqrt(degree.sum() / degree)[:, None])
-        return dataset(
+        ds = dataset(
             {
                 DIFFUSION: ((SAMPLE, AXIS), psi * values**steps),
                 DIFFUSION_EIGENVALUE: ((AXIS,), values),
-                DEGREE: ((SAMPLE,), np.asarray(affinities.sum(axis=1)).ravel()),
+                WALK_DEGREE: ((SAMPLE,), np.asarray(affinities.sum(axis=1)).ravel()),
             },
             {SAMPLE: graph[SAMPLE]},
-        ).assign_attrs(steps=steps, density=density)
+        )
+        return noted(ds, DIFFUSION, {"steps": steps, "density": density})
 
 
 def walk(weights: csr_array, density: float) -> csr_array:

@@ -7,8 +7,8 @@ import param
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from fxrelay.schema import AXIS, SAMPLE
-from fxrelay_analysis.stage import Stage
+from fxrelay.schema import SAMPLE
+from fxrelay_analysis.stage import Stage, variable
 from fxrelay_analysis.stages.components import (
     CENTRE,
     DIRECTION,
@@ -23,6 +23,7 @@ from fxrelay_analysis.stages.crossing import (
     METRIC_DOC,
     closest,
     crossed,
+    need_alike,
 )
 from fxrelay_analysis.stages.distances import PRECOMPUTED
 from fxrelay_analysis.stages.points import Points, placed, points
@@ -47,11 +48,12 @@ class extend_pca(Stage):
         ValueError
             If the features differ in number, or a value is not finite.
         """
-        given = points(new, "extend_pca", fitted.attrs["unit_rows"])
+        known = variable(fitted, PCA, "extend_pca")
+        given = points(new, "extend_pca", bool(known.attrs["unit_rows"]))
         _need_features(given, fitted[CENTRE].size, "extend_pca")
         with threadpool_limits(1):
             flat = (given.scaled() - fitted[CENTRE].values) @ fitted[DIRECTION].values.T
-        return placed(flat, given.ids, AXIS, PCA)
+        return placed(flat, given.ids, str(known.dims[1]), PCA)
 
 
 class extend_kernel_pca(Stage):
@@ -75,16 +77,18 @@ class extend_kernel_pca(Stage):
         ValueError
             If the features differ in number, or a value is not finite.
         """
-        old = points(features, "extend_kernel_pca", fitted.attrs["unit_rows"])
-        given = points(new, "extend_kernel_pca", fitted.attrs["unit_rows"])
+        known = variable(fitted, KERNEL_PCA, "extend_kernel_pca")
+        rule, mean = known.attrs, fitted[KERNEL_MEAN].values
+        old = points(features, "extend_kernel_pca", bool(rule["unit_rows"]))
+        given = points(new, "extend_kernel_pca", bool(rule["unit_rows"]))
+        need_alike(len(old.rows), len(known), "extend_kernel_pca")
         _need_features(given, old.rows.shape[1], "extend_kernel_pca")
-        mean = fitted[KERNEL_MEAN].values
         with threadpool_limits(1):
-            known = fitted.attrs["kernel"] == PRECOMPUTED
-            kernel = given.rows if known else evaluate(given.scaled(), old.scaled(), fitted.attrs)
+            precomputed = rule["kernel"] == PRECOMPUTED
+            kernel = given.rows if precomputed else evaluate(given.scaled(), old.scaled(), rule)
             centred = kernel - kernel.mean(axis=1, keepdims=True) - mean + mean.mean()
             flat = centred @ fitted[DUAL].values
-        return placed(flat, given.ids, AXIS, KERNEL_PCA)
+        return placed(flat, given.ids, str(known.dims[1]), KERNEL_PCA)
 
 
 class extend_nearest(Stage):
@@ -121,6 +125,7 @@ class extend_nearest(Stage):
             If numbers of samples or dims do not fit, or a value is not finite.
         """
         array = checked(embedding, "extend_nearest")
+        need_alike(len(features), len(array), "extend_nearest")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_nearest")
         flat = np.einsum("mk,mkq->mq", share, array.values[place].astype(np.float64))
         return placed(flat, ids(new), str(array.dims[1]), str(array.name))
@@ -158,6 +163,7 @@ class extend_clustering(Stage):
         """
         found = clustering_of(clustering, "extend_clustering")
         sweep = sweep_of(found, "extend_clustering")
+        need_alike(len(features), len(found), "extend_clustering")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_clustering")
         columns = [_elected(labels[place], share) for labels in sweep.labels.T]
         values = np.stack(columns, axis=1).reshape(len(new), *found.shape[1:])

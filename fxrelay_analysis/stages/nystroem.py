@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import EIGENVALUE
 from fxrelay_analysis.stage import Stage
-from fxrelay_analysis.stages.crossing import MODES, crossed, edges
-from fxrelay_analysis.stages.diffusion import DIFFUSION, DIFFUSION_EIGENVALUE
+from fxrelay_analysis.stages.crossing import MODES, crossed, edges, need_alike
+from fxrelay_analysis.stages.diffusion import DIFFUSION, DIFFUSION_EIGENVALUE, WALK_DEGREE
 from fxrelay_analysis.stages.distances import DISTANCE
 from fxrelay_analysis.stages.graph import affinity
 from fxrelay_analysis.stages.points import placed
@@ -68,6 +68,8 @@ class nystroem(Stage):
         """
         name, operator = _operator(spectrum)
         vectors, distance = spectrum[name].values, near[DISTANCE].values
+        need_alike(len(features), len(vectors), "nystroem")
+        need_alike(len(features), len(distance), "nystroem")
         rank, last = scale_rank or distance.shape[1], float(np.median(distance[:, -1])) or 1.0
         flat = np.empty((len(new), vectors.shape[1]))
         with threadpool_limits(1):
@@ -79,10 +81,11 @@ class nystroem(Stage):
 
 def _operator(spectrum: xr.Dataset) -> tuple[str, Callable[[Array], Array]]:
     """Return the name of the map, and how weights (m, n) to old samples place new ones on it."""
-    degree = np.where(spectrum[DEGREE] > 0, spectrum[DEGREE], 1).astype(np.float64)
+    degree = spectrum[WALK_DEGREE if DIFFUSION in spectrum else DEGREE].values
+    degree = np.where(degree > 0, degree, 1)
     if DIFFUSION in spectrum:
         vectors, kept = spectrum[DIFFUSION].values, spectrum[DIFFUSION_EIGENVALUE].values
-        scaled = degree ** -float(spectrum.attrs["density"])
+        scaled = degree ** -float(spectrum[DIFFUSION].attrs["density"])
         return DIFFUSION, lambda weights: _walked(weights * scaled, vectors, kept)
     vectors, values = spectrum[SPECTRAL].values, spectrum[EIGENVALUE].values
     if not np.allclose(np.linalg.norm(vectors, axis=0), 1):

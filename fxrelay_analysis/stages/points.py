@@ -1,6 +1,6 @@
 """Samples as points: the base of every stage that maps, clusters or scores rows of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -139,3 +139,8 @@ def dataset(
     """Return a Dataset of variables (dims, values), named and measured as the schema says."""
     ds = xr.Dataset(variables, coords=coords)
     return ds.assign({name: labelled(ds[name], str(name)) for name in ds.data_vars})
+
+
+def noted(ds: xr.Dataset, name: str, facts: Mapping[str, Any]) -> xr.Dataset:
+    """Return `ds` with attributes on its variable `name`, where a merge does not lose them."""
+    return ds.assign({name: ds[name].assign_attrs(facts)})

@@ -166,3 +166,38 @@ def test_new_samples_have_the_features_of_the_old():
         "extend_nearest: needs new samples like the old ones, shape and dims ((4,), ('sample', "
         "'feature')); got ((3,), ('sample', 'feature')). Preprocess both alike."
     )
+
+
+def test_features_are_those_that_were_mapped():
+    spectrum = stages.spectral_embedding(stages.affinity(NEAR))
+    calls = {
+        "nystroem": (spectrum, NEAR, OLD[:30], NEW),
+        "extend_kernel_pca": (stages.kernel_pca(OLD), OLD[:30], NEW),
+        "extend_nearest": (OLD, OLD[:30], NEW),
+        "extend_clustering": (stages.kmeans(OLD), OLD[:30], NEW),
+    }
+    for name, inputs in calls.items():
+        with pytest.raises(ValueError, match=name) as caught:
+            stages.STAGES[name](*inputs)
+        assert str(caught.value) == (
+            f"{name}: needs the features that were mapped; got 30 samples for 80 on the map. Pass "
+            "what the map was made of."
+        )
+    with pytest.raises(ValueError, match="extend_pca: needs a DataArray or a Dataset with"):
+        stages.extend_pca(spectrum, NEW)
+
+
+def test_a_saved_analysis_extends(tmp_path):
+    """What an extension needs survives merging and a file."""
+    graph = stages.affinity(NEAR)
+    spectrum, walked = stages.spectral_embedding(graph), stages.diffusion_map(graph, density=1.0)
+    parts = [stages.pca(OLD).rename(axis="axis_pca"), walked, spectrum]
+    merged = xr.merge(parts, combine_attrs="drop_conflicts")
+    merged.to_netcdf(tmp_path / "a.nc")
+    with xr.open_dataset(tmp_path / "a.nc") as kept:
+        found = stages.extend_pca(kept, NEW)
+        np.testing.assert_allclose(found, stages.extend_pca(parts[0], NEW))
+        assert found.dims == ("sample", "axis_pca")
+        only = kept.drop_vars("embedding_spectral")
+        again = stages.nystroem(only, NEAR, OLD, OLD)
+        np.testing.assert_allclose(again, walked.embedding_diffusion_map, atol=1e-8)

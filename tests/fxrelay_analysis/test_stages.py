@@ -62,6 +62,7 @@ INPUTS = {
     "contingency": (LABELS, FACTS),
     "compare": (LABELS, LABELS),
     "concepts": (RELEVANCE, LABELS),
+    "outliers": (ROWS,),
     "sensitivity": (RELEVANCE, stages.concepts(RELEVANCE, LABELS)),
     "suspicion": (FISHER, SIZES, stages.surplus(ROWS, LABELS)),
 }
@@ -108,6 +109,11 @@ def test_a_result_is_the_same_from_the_store(name, tmp_path):
     first, second = kept(*inputs), kept(*inputs)
     xr.testing.assert_identical(first, second)
     assert digest(second) == digest(stage(*inputs))
+
+
+@ROWS_OF_TABLE
+def test_a_result_is_plain_netcdf(name, tmp_path):
+    stages.STAGES[name](*INPUTS.get(name, (RELEVANCE,))).to_netcdf(tmp_path / "plain.nc")
 
 
 @ROWS_OF_TABLE
