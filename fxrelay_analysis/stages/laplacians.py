@@ -18,7 +18,8 @@ from fxrelay_analysis.stages.vectors import oriented
 
 Array = np.ndarray[Any, Any]
 DENSE: Final = 600  # samples up to which the dense solver is as quick
-LARGE: Final = 100_000  # samples above which rounding is no longer the tolerance
+LARGE: Final = 100_000  # samples above which the tolerance is loose
+TIGHT: Final = 1e-12  # Lanczos never ends where rounding is all that is tolerated
 LOOSE: Final = 1e-6
 
 
@@ -41,7 +42,7 @@ def eigenpairs(
     n = weights.shape[0]
     shifted = LAPLACIANS[laplacian](weights)
     if tolerance is None:
-        tolerance = LOOSE if n > LARGE else 0.0
+        tolerance = LOOSE if n > LARGE else TIGHT
     if n <= max(DENSE, 3 * count):
         values, vectors = _dense(shifted.matrix, count)
     else:

@@ -47,9 +47,10 @@ class spectral_embedding(Stage):
     tolerance = param.Number(
         None,
         bounds=(0, 1e-2),
+        inclusive_bounds=(False, True),
         allow_None=True,
-        doc="Residual of Lanczos over the largest eigenvalue; 0 is rounding. By default 0 up to "
-        "100,000 samples, 1e-6 above.",
+        doc="Residual of Lanczos over the largest eigenvalue. By default 1e-12 up to 100,000 "
+        "samples, 1e-6 above.",
     )
 
     @staticmethod
