@@ -28,6 +28,7 @@ from fxrelay_analysis.stages.manifold import tsne, umap
 from fxrelay_analysis.stages.maps import crop_to_mass, histogram, rescale, resize, smooth
 from fxrelay_analysis.stages.mixture import gaussian_mixture
 from fxrelay_analysis.stages.nystroem import nystroem
+from fxrelay_analysis.stages.outliers import outliers
 from fxrelay_analysis.stages.preprocess import (
     absolute,
     channel_sum,
@@ -100,6 +101,7 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "suspicion": suspicion,
     "contingency": contingency,
     "compare": compare,
+    "outliers": outliers,
     "concept_vectors": concept_vectors,
     "concepts": concepts,
     "sensitivity": sensitivity,
@@ -148,6 +150,7 @@ __all__ = [
     "neighbours",
     "normalize",
     "nystroem",
+    "outliers",
     "pca",
     "pool",
     "preprocess",

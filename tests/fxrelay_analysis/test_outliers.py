@@ -1,0 +1,65 @@
+"""Odd samples: every score finds those that were planted, closed forms, few samples, duplicates."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.spatial.distance import cdist
+
+from fxrelay_analysis import stages
+
+METHODS = stages.outliers.param.methods.objects
+
+
+def array(rows):
+    rows = np.asarray(rows, float)
+    return xr.DataArray(rows, {"sample": np.arange(len(rows)) + 5}, ("sample", "feature"))
+
+
+def groups(n=100):
+    random = np.random.default_rng(0)
+    rows = np.concatenate([random.normal(size=(n, 3)), random.normal(8, 0.2, (n, 3))])
+    return np.concatenate([rows, [[4, 4, 4], [-9, 9, -9]]])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_planted_outliers_are_the_oddest(method):
+    out = stages.outliers(array(groups()), methods=[method])
+    rank = out[f"outlier_rank_{method}"].values
+    assert rank[-1] == (202 - 0.5) / 202
+    if method != "mahalanobis":  # one normal distribution holds what lies between two groups
+        assert rank[-2] == (201 - 0.5) / 202
+    assert set(out.data_vars) == {f"outlier_{method}", f"outlier_rank_{method}"}
+    assert out["sample"][0] == 5
+
+
+def test_closed_forms():
+    rows = groups(20)
+    out = stages.outliers(array(rows), n_neighbours=3)
+    near = np.sort(cdist(rows, rows), axis=1)[:, 1:4].mean(axis=1)
+    np.testing.assert_allclose(out["outlier_knn"], near)
+    many = np.random.default_rng(0).normal(size=(5000, 2)) * [1, 10]
+    away = stages.outliers(array(many), methods=["mahalanobis"])["outlier_mahalanobis"]
+    centred = many - many.mean(0)
+    exact = np.sqrt(np.einsum("ni,ij,nj->n", centred, np.linalg.inv(np.cov(many.T)), centred))
+    np.testing.assert_allclose(away, exact, rtol=0.05)
+
+
+def test_ranks_are_shares_and_equal_samples_rank_alike():
+    rows = [[0.0], [0], [1], [1], [1], [100]]
+    out = stages.outliers(array(rows), methods=["knn"], n_neighbours=1)
+    np.testing.assert_allclose(out["outlier_rank_knn"], [*[2.5 / 6] * 5, 5.5 / 6])
+
+
+@pytest.mark.parametrize("rows", [np.ones((7, 2)), np.eye(3), np.zeros((40, 1))])
+def test_duplicates_and_few_samples(rows):
+    out = stages.outliers(array(rows))
+    assert all(np.isfinite(v).all() for v in out.data_vars.values())
+    np.testing.assert_allclose(out["outlier_rank_knn"], 0.5)
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="outliers") as caught:
+        stages.outliers(array([[1.0], [2]]))
+    assert str(caught.value) == "outliers: needs 3 or more samples; got 2. Leave it out."
+    with pytest.raises(ValueError, match="finite"):
+        stages.outliers(array([[1.0], [2], [np.nan]]))
