@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import netCDF4
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
@@ -21,6 +22,11 @@ from fxrelay_analysis.netcdf import NETCDF
 
 #: file of a folder of shards that says how many there are
 MANIFEST: Final = "manifest.json"
+#: attributes of variables whose stored numbers are not their values
+DECODED: Final = frozenset(
+    ("scale_factor", "add_offset", "missing_value", "units_metadata", "calendar", "_Unsigned",
+     "dtype", "flag_meanings")
+)  # fmt: skip
 
 
 _HELD: Final = threading.local()
@@ -148,7 +154,8 @@ def open_shards(folder: Path) -> xr.Dataset:
         )
     first = open_file(files[0])
     with alone():
-        ids = np.concatenate([_values(file, schema.SAMPLE, ...) for file in files])
+        of = first[schema.SAMPLE].dtype
+        ids = np.concatenate([_values(f, schema.SAMPLE, slice(None), None, of) for f in files])
     joined = {
         str(name): _joined(files, size, n, str(name), v)
         for name, v in first.variables.items()
@@ -184,10 +191,19 @@ def _joined(
     return xr.Variable(like.dims, indexing.LazilyIndexedArray(array), like.attrs)
 
 
-def _values(file: Path, name: str, key: Any, group: str | None = None) -> np.ndarray:
-    with alone(), xr.open_dataset(file, engine="netcdf4", group=group) as opened:
-        values: np.ndarray = opened[name][key].values
-        return values
+def _values(
+    file: Path, name: str, key: Any, group: str | None = None, dtype: np.dtype | None = None
+) -> np.ndarray:
+    """Read a part of a variable; past xarray, which takes ten times as long, where it is plain."""
+    with alone():
+        with netCDF4.Dataset(file) as opened:
+            variable = (opened if group is None else opened[group])[name]
+            if variable.dtype == dtype and not DECODED & set(variable.ncattrs()):
+                variable.set_auto_maskandscale(False)
+                return np.asarray(variable[key])
+        with xr.open_dataset(file, engine="netcdf4", group=group) as decoded:
+            values: np.ndarray = decoded[name][key].values
+            return values
 
 
 class _Joined(BackendArray):
@@ -219,8 +235,8 @@ class _Joined(BackendArray):
         return out if samples.ndim else np.asarray(out[0])
 
     def _part(self, n: int, wanted: np.ndarray, rest: tuple[Any, ...]) -> np.ndarray:
-        local = wanted % self.per_file
-        steps = np.diff(local)
-        whole = len(local) > 1 and bool((steps == 1).all())
+        local, back = np.unique(wanted % self.per_file, return_inverse=True)
+        whole = len(local) == local[-1] - local[0] + 1
         key = slice(int(local[0]), int(local[-1]) + 1) if whole else local
-        return _values(self.files[n], self.name, (key, *rest), self.group)
+        values = _values(self.files[n], self.name, (key, *rest), self.group, self.dtype)
+        return values[back]

@@ -21,7 +21,7 @@ PAGE: Final = (
 #: no message from a browser is larger, so that nobody fills the memory with an upload
 MOST_UPLOAD: Final = 8 * 2**20
 #: a session is given back so long after its page was closed, in milliseconds
-UNUSED: Final = 5_000
+UNUSED: Final = 3_000
 
 
 def serve(
@@ -69,13 +69,12 @@ def serve(
     OSError
         If the port is taken.
     """
-    workspace = (
-        ds if isinstance(ds, Workspace) else Workspace.of(Project(ds, tree or xr.DataTree()))
-    )
-    workspace.get()
-    gallery = Gallery(served=True)
+    given = ds if isinstance(ds, Workspace) else Project(ds, tree or xr.DataTree())
+    workspace = Workspace.of(given)
+    gallery, links = Gallery(served=True), Links(workspace.get().notes)
     port = free_port(address, port)
     keywords = _guarded(address, port, password) | keywords
+    warm()
     if PAGE not in pn.config.raw_css:
         pn.config.raw_css.append(PAGE)
     return pn.serve(

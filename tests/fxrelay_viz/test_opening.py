@@ -147,3 +147,26 @@ def test_a_million_samples_open_within_a_second(tmp_path):
     project = open_workspace([tmp_path]).get()
     assert project.category("class 7").points("tsne", 0, 1).shape == (n // classes, 2)
     assert time.perf_counter() - start < 1.5
+
+
+def test_stored_numbers_are_decoded(tmp_path):
+    ds = xr.Dataset(
+        {
+            "relevance": (("sample", "feature"), np.arange(12.0).reshape(4, 3)),
+            "flag": ("sample", np.array([True, False, True, True])),
+            "when": ("sample", np.arange(4).astype("datetime64[D]").astype("datetime64[ns]")),
+            "gap": ("sample", np.array([1.0, np.nan, 3.0, 4.0])),
+            "word": ("sample", np.array(["a", "", "é", "d"], dtype=object)),
+            "whole": ("sample", np.array([1, 2, 3, 4], np.uint8)),
+        },
+        coords={"sample": ["a", "b", "c", "d"]},
+    )
+    packed = {"relevance": {"dtype": "i2", "scale_factor": 0.5, "_FillValue": -1},
+              "whole": {"_FillValue": 3}}  # fmt: skip
+    ds.to_netcdf(tmp_path / "a.nc", engine="netcdf4", encoding=packed)
+    with xr.open_dataset(tmp_path / "a.nc", engine="netcdf4") as file:
+        expected = file.load()
+    lazy = open_file(tmp_path / "a.nc")
+    xr.testing.assert_identical(lazy.compute(), expected)
+    chosen = [3, 0, 0]
+    xr.testing.assert_identical(lazy.isel(sample=chosen).compute(), expected.isel(sample=chosen))

@@ -81,6 +81,12 @@ def test_a_page_of_another_origin_gets_no_session(port):
             assert connection.getresponse().status == 403
 
 
+def test_the_page_is_made_for_a_visitor(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+        assert answer.status == 200
+        assert b"fxrelay" in answer.read()
+
+
 def test_what_is_unknown_or_too_large_is_refused_without_a_trace(port):
     address = f"http://127.0.0.1:{port}"
     with pytest.raises(urllib.error.HTTPError) as caught:
