@@ -34,6 +34,7 @@ from record import record, table
 
 KS = range(2, 20)
 SIDES = ("fxrelay", "CoRelAy", "CoRelAy, distance stored")
+PATIENCE = 2000  # samples above which CoRelAy is measured once
 IMPORT = "import fxrelay_analysis as a; a.stages, a.spray, a.Store, a.digest"
 Array = np.ndarray[Any, Any]
 
@@ -149,7 +150,8 @@ def compared(n: int, tsne: bool, repeats: int) -> list[dict[str, Any]]:
     sides = SIDES if find_spec("corelay") else SIDES[:1]
     rows: list[dict[str, Any]] = []
     for side in sides:
-        runs = [child("--one", side, n, int(tsne), repeats) for _ in range(repeats)]
+        times = repeats if side == SIDES[0] or n <= PATIENCE else 1
+        runs = [child("--one", side, n, int(tsne), times) for _ in range(times)]
         found = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         base = rows[0]["raw"] if rows else found
         ratio = {key: found[key] / base[key] for key in found}

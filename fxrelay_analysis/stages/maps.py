@@ -210,7 +210,8 @@ class histogram(Stage):
         coords: dict[str, Any] = {name: array[name] for name in kept if name in array.coords}
         coords[BIN] = (BIN, (edges[:-1] + edges[1:]) / 2)
         out = counts.reshape(*values.shape[:-1], bins)
-        return labelled(xr.DataArray(out, coords, (*kept, BIN)), HISTOGRAM)
+        note = {} if density else {"long_name": "values in the bin", "units": "1"}
+        return labelled(xr.DataArray(out, coords, (*kept, BIN), attrs=note), HISTOGRAM)
 
 
 @lru_cache(maxsize=256)

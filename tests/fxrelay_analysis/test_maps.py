@@ -114,6 +114,7 @@ def test_histograms_share_their_bins():
     values = xr.DataArray([[0.0, 1.0, 3.9], [2.0, 2.0, 4.0]], dims=("sample", "feature"))
     counts = stages.histogram(values, bins=4, density=False)
     np.testing.assert_array_equal(counts, [[1, 1, 0, 1], [0, 0, 2, 1]])
+    assert counts.attrs == {"long_name": "values in the bin", "units": "1"}
     np.testing.assert_array_equal(counts["bin"], [0.5, 1.5, 2.5, 3.5])
     density = stages.histogram(values, bins=2, low=0.0, high=4.0)
     np.testing.assert_allclose(density, [[2 / 6, 1 / 6], [0, 3 / 6]])
