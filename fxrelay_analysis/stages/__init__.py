@@ -26,9 +26,11 @@ from fxrelay_analysis.stages.graph import affinity, neighbours
 from fxrelay_analysis.stages.hierarchy import agglomerative, cut_dendrogram, dendrogram
 from fxrelay_analysis.stages.manifold import tsne, umap
 from fxrelay_analysis.stages.maps import crop_to_mass, histogram, rescale, resize, smooth
+from fxrelay_analysis.stages.means import mean_maps
 from fxrelay_analysis.stages.mixture import gaussian_mixture
 from fxrelay_analysis.stages.nystroem import nystroem
 from fxrelay_analysis.stages.outliers import outliers
+from fxrelay_analysis.stages.pcx import concept_prototypes
 from fxrelay_analysis.stages.preprocess import (
     absolute,
     channel_sum,
@@ -103,6 +105,8 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "compare": compare,
     "outliers": outliers,
     "concept_vectors": concept_vectors,
+    "concept_prototypes": concept_prototypes,
+    "mean_maps": mean_maps,
     "concepts": concepts,
     "sensitivity": sensitivity,
 }
@@ -119,6 +123,7 @@ __all__ = [
     "choose_n_clusters",
     "compare",
     "compress",
+    "concept_prototypes",
     "concept_vectors",
     "concepts",
     "contingency",
@@ -147,6 +152,7 @@ __all__ = [
     "kmeans",
     "lle",
     "mds",
+    "mean_maps",
     "neighbours",
     "normalize",
     "nystroem",

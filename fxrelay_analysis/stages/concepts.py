@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from fxrelay.schema import CHANNEL, CLUSTER, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled
 from fxrelay_analysis.stages.channels import LAST_DOC, POOLING, channelled
-from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
+from fxrelay_analysis.stages.sweeps import Sweep, matched, sweep_of
 
 Array = np.ndarray[Any, Any]
 #: activations (n, d), who has the concept (n,), the strength of regularisation -> direction (d,)
@@ -120,7 +120,7 @@ class concepts(Stage):
             If arrays do not fit or are not finite.
         """
         sweep = sweep_of(clustering, "concepts")
-        x = _selected(activations, sweep, "concepts")
+        x = matched(activations, sweep, "concepts")
         vectors = channelled(x, pooling, last, "concepts").values.astype(np.float64)
         fit = METHODS[method]
         with threadpool_limits(1), warnings.catch_warnings():
@@ -169,27 +169,6 @@ class sensitivity(Stage):
         share = (along > 0).mean(SAMPLE).where(along.notnull().any(SAMPLE))
         out = {SENSITIVITY: along.transpose(SAMPLE, ...), TCAV: share}
         return xr.Dataset({name: labelled(array, name) for name, array in out.items()})
-
-
-def _selected(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
-    """Return an array's rows of the samples of a clustering.
-
-    Raises
-    ------
-    ValueError
-        If it lacks some of them.
-    """
-    if not isinstance(array, xr.DataArray) or SAMPLE not in array.dims:
-        return array
-    ids = array[SAMPLE].to_index()
-    place = ids.get_indexer(sweep.sample.to_index()) if ids.is_unique else np.array([-1])
-    if (place < 0).any():
-        raise ValueError(
-            f"{where}: needs every sample of the clustering once; got an array of {len(ids)} that "
-            f"lacks {int((place < 0).sum())} of {len(sweep.labels)}. Give both the same "
-            f"'{SAMPLE}' ids."
-        )
-    return array if np.array_equal(place, np.arange(len(ids))) else array.isel({SAMPLE: place})
 
 
 def _concept(

@@ -5,12 +5,11 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import xarray as xr
 
-from fxrelay.schema import N_CLUSTERS, SAMPLE
-from fxrelay_analysis.stage import Stage
-from fxrelay_analysis.stages.spectral import SPECTRAL
-from fxrelay_analysis.stages.validity import cluster_table
-from fxrelay_analysis.stages.vectors import unit
+from fxrelay.schema import SAMPLE
+from fxrelay_analysis.stages.points import PointStage, points
+from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
 
+Array = np.ndarray[Any, Any]
 PROTOTYPE: Final = "prototype"
 #: kind of dtype -> what stands for no sample id; -1 where there is no row
 NOBODY: Final[dict[str, Any]] = {
@@ -18,27 +17,48 @@ NOBODY: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-class prototypes(Stage):
-    """Name the sample nearest to the mean of each cluster (the medoid for squared distance)."""
+class prototypes(PointStage):
+    """Name the sample nearest to the mean of each cluster (the medoid for squared distance).
 
-    version: ClassVar[int] = 1
+    Of a spectral embedding the first k components count for a clustering into k.
+    """
+
+    version: ClassVar[int] = 2
 
     @staticmethod
-    def compute(embedding: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
-        """Return `prototype`, dims (n_clusters, cluster), sample ids.
+    def compute(
+        embedding: xr.DataArray | xr.Dataset, clustering: xr.DataArray, *, unit_rows: bool | None
+    ) -> xr.DataArray:
+        """Return `prototype`, dims (..., cluster), sample ids.
 
-        Where there is no cluster: -1, '', NaT, or the largest value of unsigned ids.
+        Where there is no cluster, and for noise: -1, '', NaT, or the largest value of unsigned ids.
+
+        Raises
+        ------
+        ValueError
+            If the samples are not those of the clustering, or a value is not finite.
         """
-        x, ids = embedding[SPECTRAL].values, embedding[SAMPLE].values
-        k = clustering[N_CLUSTERS].values
-        out = np.full((len(k), int(k.max())), nobody(ids.dtype), ids.dtype)
-        for row, labels in enumerate(clustering.values.T):
-            part = unit(x[:, : k[row]])
-            for cluster in range(int(labels.max()) + 1):
-                member = np.flatnonzero(labels == cluster)
-                away = np.square(part[member] - part[member].mean(axis=0)).sum(axis=1)
-                out[row, cluster] = ids[member[np.argmin(away)]]
-        return cluster_table(out, k, PROTOTYPE)
+        sweep = sweep_of(clustering, "prototypes")
+        given = points(embedding, "prototypes", unit_rows)
+        if len(given.rows) != len(sweep.labels):
+            raise ValueError(
+                f"prototypes: needs points of the {len(sweep.labels)} samples of the clustering; "
+                f"got {len(given.rows)}. Select the same samples in both."
+            )
+        ids = given.ids.get(SAMPLE, sweep.sample).values
+        out = np.full((sweep.labels.shape[1], len(sweep.clusters)), nobody(ids.dtype), ids.dtype)
+        for column, labels in enumerate(sweep.labels.T):
+            x = given.first(sweep.counts[column])
+            for cluster in np.unique(labels[labels != NOISE]):
+                place = cluster - sweep.clusters[0]
+                out[column, place] = ids[nearest_to_mean(x, np.flatnonzero(labels == cluster))]
+        return sweep.per_cluster(out, PROTOTYPE)
+
+
+def nearest_to_mean(x: Array, rows: Array) -> int:
+    """Return which of the rows of x (n, d) is nearest to their mean."""
+    away = np.square(x[rows] - x[rows].mean(axis=0)).sum(axis=1)
+    return int(rows[np.argmin(away)])
 
 
 def nobody(dtype: np.dtype[Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from fxrelay.schema import CLUSTER, SAMPLE
+from fxrelay.schema import CLUSTER, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import labelled
 
 Array = np.ndarray[Any, Any]
@@ -41,6 +41,19 @@ class Sweep:
         """Every cluster that occurs anywhere, ascending; `NOISE` is one where it does."""
         low = NOISE if (self.labels == NOISE).any() else 0
         return np.arange(low, int(self.labels.max(initial=0)) + 1)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many clusters each setting was to have, or has where no `n_clusters` tells."""
+        found = [int(labels.max()) + 1 for labels in self.labels.T]
+        if N_CLUSTERS not in self.coords or self.coords[N_CLUSTERS].dtype.kind not in "iu":
+            return found
+        told = self.coords[N_CLUSTERS]
+        sizes = [self.shape[d] for d in self.shape]
+        places = np.meshgrid(*(np.arange(n) for n in sizes), indexing="ij")
+        at = dict(zip(self.shape, places, strict=True))
+        whole = told.values[at[N_CLUSTERS]] if told.ndim else np.full(sizes, told.item())
+        return [int(n) for n in whole.ravel()]
 
     def array(
         self, values: Array, dims: Sequence[str], coords: Mapping[Any, Any], name: str
@@ -79,3 +92,24 @@ def sweep_of(clustering: xr.DataArray, where: str) -> Sweep:
     coords = {n: c for n, c in clustering.coords.items() if SAMPLE not in c.dims}
     shape = {d: clustering.sizes[d] for d in clustering.dims[1:]}
     return Sweep(labels, shape, coords, clustering[SAMPLE].reset_coords(drop=True))
+
+
+def matched(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
+    """Return an array's rows of the samples of a clustering.
+
+    Raises
+    ------
+    ValueError
+        If it lacks some of them.
+    """
+    if not isinstance(array, xr.DataArray) or SAMPLE not in array.dims:
+        return array
+    ids = array[SAMPLE].to_index()
+    place = ids.get_indexer(sweep.sample.to_index()) if ids.is_unique else np.array([-1])
+    if (place < 0).any():
+        raise ValueError(
+            f"{where}: needs every sample of the clustering once; got an array of {len(ids)} that "
+            f"lacks {int((place < 0).sum())} of {len(sweep.labels)}. Give both the same "
+            f"'{SAMPLE}' ids."
+        )
+    return array if np.array_equal(place, np.arange(len(ids))) else array.isel({SAMPLE: place})

@@ -22,6 +22,7 @@ EMBEDDED = stages.spectral_embedding(GRAPH)
 LABELS = stages.kmeans(EMBEDDED, n_clusters=range(2, 5))
 SIZES, FISHER = stages.sizes(LABELS), stages.fisher(ROWS, LABELS)
 FACTS = xr.Dataset({"label": LABELS.isel(n_clusters=0, drop=True)})
+VECTORS = stages.concept_vectors(RELEVANCE)
 INPUTS = {
     "neighbours": (ROWS,),
     "affinity": (NEAR,),
@@ -61,6 +62,8 @@ INPUTS = {
     "surplus": (ROWS, LABELS),
     "contingency": (LABELS, FACTS),
     "compare": (LABELS, LABELS),
+    "concept_prototypes": (VECTORS, stages.gaussian_mixture(VECTORS, n_clusters=[2, 3])),
+    "mean_maps": (RELEVANCE, LABELS),
     "concepts": (RELEVANCE, LABELS),
     "outliers": (ROWS,),
     "sensitivity": (RELEVANCE, stages.concepts(RELEVANCE, LABELS)),
