@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 import param
@@ -11,41 +11,49 @@ from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import SAMPLE
+from fxrelay_analysis.stages.distances import DISTANCE
+from fxrelay_analysis.stages.graph import NEIGHBOUR
+from fxrelay_analysis.stages.nearest import nearest
 from fxrelay_analysis.stages.points import PointStage, dataset, points
 
 Array = np.ndarray[Any, Any]
 #: beginning of the names of what is returned
 OUTLIER: Final = "outlier_"
 RANK: Final = "outlier_rank_"
+#: least reach of a neighbourhood over the greatest
+TINY: Final = 1e-10
 #: parts of the samples, each scored by the mixture of the others
 FOLDS: Final = 5
 
 
-def _knn(x: Array, *, n_neighbours: int, **_: Any) -> Array:
-    from sklearn.neighbors import NearestNeighbors
+class Near(NamedTuple):
+    """Positions of the nearest neighbours (n, k), nearest first, and their distances."""
 
-    near = NearestNeighbors(n_neighbors=n_neighbours).fit(x)
-    away: Array = near.kneighbors()[0].mean(axis=1)
+    rows: Array
+    distance: Array
+
+
+def _knn(x: Array, near: Near, **_: Any) -> Array:
+    away: Array = near.distance.mean(axis=1)
     return away
 
 
-def _lof(x: Array, *, n_neighbours: int, **_: Any) -> Array:
-    from sklearn.neighbors import LocalOutlierFactor
+def _lof(x: Array, near: Near, **_: Any) -> Array:
+    """Reach is max(d(p, o), distance of o's last neighbour); density is 1 over its mean."""
+    reach = np.maximum(near.distance, near.distance[near.rows, -1]).mean(axis=1)
+    reach = np.maximum(reach, TINY * (reach.max() or 1.0))  # duplicates lie in any density
+    factor: Array = reach * (1 / reach[near.rows]).mean(axis=1)
+    return factor
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # many duplicates: their factor is 1
-        found: Array = -LocalOutlierFactor(n_neighbours).fit(x).negative_outlier_factor_
-    return found
 
-
-def _mahalanobis(x: Array, **_: Any) -> Array:
+def _mahalanobis(x: Array, near: Near, **_: Any) -> Array:
     from sklearn.covariance import LedoitWolf
 
     squared = LedoitWolf().fit(x).mahalanobis(x)
     return np.sqrt(np.maximum(squared, 0))
 
 
-def _mixture(x: Array, *, n_components: int, reg_covar: float, seed: int, **_: Any) -> Array:
+def _mixture(x: Array, near: Near, *, n_components: int, reg_covar: float, seed: int) -> Array:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
     from sklearn.model_selection import KFold
@@ -67,6 +75,9 @@ def _mixture(x: Array, *, n_components: int, reg_covar: float, seed: int, **_: A
 METHODS: Final[dict[str, Callable[..., Array]]] = {
     "knn": _knn, "lof": _lof, "mahalanobis": _mahalanobis, "mixture": _mixture,
 }  # fmt: skip
+
+
+NEEDS_NEAR: Final = {"knn", "lof"}
 
 
 class outliers(PointStage):
@@ -103,6 +114,7 @@ class outliers(PointStage):
     @staticmethod
     def compute(
         features: xr.DataArray | xr.Dataset,
+        near: xr.Dataset | None = None,
         *,
         methods: list[str],
         n_neighbours: int,
@@ -113,22 +125,41 @@ class outliers(PointStage):
     ) -> xr.Dataset:
         """Return `outlier_<method>` and `outlier_rank_<method>`, dims (sample,).
 
+        With `near`, from `neighbours`, knn and lof use the neighbours that were found there, by
+        whatever distance, the first `n_neighbours` of them.
+
         Raises
         ------
         ValueError
-            If there are fewer than 3 samples, or a value is not finite.
+            If there are fewer than 3 samples, a value is not finite, or `near` is of others.
         """
         given = points(features, "outliers", unit_rows)
         x, n = given.scaled(), len(given.rows)
         if n < 3:
             raise ValueError(f"outliers: needs 3 or more samples; got {n}. Leave it out.")
-        options = {"n_neighbours": min(n_neighbours, n - 1), "reg_covar": reg_covar, "seed": seed,
-                   "n_components": max(1, min(n_components, n // 10))}  # fmt: skip
+        found = _near(x, near, min(n_neighbours, n - 1), NEEDS_NEAR & set(methods))
+        options = {"n_components": max(1, min(n_components, n // 10)), "reg_covar": reg_covar,
+                   "seed": seed}  # fmt: skip
         with threadpool_limits(1):
-            scores = {name: METHODS[name](x, **options) for name in methods}
+            scores = {name: METHODS[name](x, found, **options) for name in methods}
         out: dict[str, Any] = {OUTLIER + name: (SAMPLE, score) for name, score in scores.items()}
         out |= {RANK + name: (SAMPLE, _ranks(score)) for name, score in scores.items()}
         return dataset(out, given.ids)
+
+
+def _near(x: Array, near: xr.Dataset | None, k: int, wanted: set[str]) -> Near:
+    """Return the first k neighbours, those given or the nearest; none where nobody asks."""
+    if not wanted:
+        return Near(np.zeros((len(x), 0), int), np.zeros((len(x), 0)))
+    if near is None:
+        return Near(*nearest(x, k))
+    if near.sizes.get(SAMPLE) != len(x) or not {NEIGHBOUR, DISTANCE} <= set(near):
+        raise ValueError(
+            f"outliers: needs the neighbours of {len(x)} samples; got "
+            f"{', '.join(map(str, near)) or 'nothing'} of {near.sizes.get(SAMPLE, 0)}. Use "
+            "stages.neighbours(features)."
+        )
+    return Near(near[NEIGHBOUR].values[:, :k], near[DISTANCE].values[:, :k])
 
 
 def _ranks(scores: Array) -> Array:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.spatial.distance import cdist
+from sklearn.neighbors import LocalOutlierFactor
 
 from fxrelay_analysis import stages
 
@@ -42,6 +43,25 @@ def test_closed_forms():
     centred = many - many.mean(0)
     exact = np.sqrt(np.einsum("ni,ij,nj->n", centred, np.linalg.inv(np.cov(many.T)), centred))
     np.testing.assert_allclose(away, exact, rtol=0.05)
+
+
+def test_the_local_outlier_factor_is_scikit_learns():
+    rows = groups(60)
+    out = stages.outliers(array(rows), methods=["lof"], n_neighbours=7)
+    expected = -LocalOutlierFactor(7).fit(rows).negative_outlier_factor_
+    np.testing.assert_allclose(out["outlier_lof"], expected, rtol=1e-6)
+
+
+def test_neighbours_that_were_found_already_are_used():
+    rows = array(groups(60))
+    near = stages.neighbours(rows, n_neighbours=12, metric="cosine")
+    out = stages.outliers(rows, near, n_neighbours=5, methods=["knn"])
+    np.testing.assert_allclose(out["outlier_knn"], near["distance"][:, :5].mean("rank"))
+    same = stages.outliers(rows, stages.neighbours(rows), methods=["knn", "lof"])
+    xr.testing.assert_allclose(same, stages.outliers(rows, methods=["knn", "lof"]))
+    for wrong in (near.isel(sample=slice(0, 5)), xr.Dataset()):
+        with pytest.raises(ValueError, match="needs the neighbours of 122 samples"):
+            stages.outliers(rows, wrong)
 
 
 def test_ranks_are_shares_and_equal_samples_rank_alike():
