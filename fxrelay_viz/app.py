@@ -9,6 +9,7 @@ import xarray as xr
 from fxrelay_viz import actions, exporting, importing
 from fxrelay_viz.board import CSS, Board
 from fxrelay_viz.elements import Cloud
+from fxrelay_viz.giveback import give_back_soon
 from fxrelay_viz.images import Gallery
 from fxrelay_viz.links import Links
 from fxrelay_viz.plot import EmbeddingPlot
@@ -137,6 +138,7 @@ class Viewer(pn.viewable.Viewer):
             plot.close()
         for board in self.boards.values():
             board.on_report = None
+        give_back_soon()
 
 
 def _export(viewer: Viewer, value: str, how: str) -> None:

@@ -1,5 +1,6 @@
 """The embedding plot: a cloud in a pane, gestures out as plain geometry."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -120,7 +121,7 @@ class EmbeddingPlot:
         self._listen(image)
         self.pane.object = layers.opts(
             responsive=True, active_tools=["box_select", "wheel_zoom"], toolbar="above",
-            show_legend=False, hooks=[self._made, style], backend="bokeh",
+            show_legend=False, hooks=[_weakly(self._made), style], backend="bokeh",
         )  # fmt: skip
 
     def _made(self, plot: Any, element: Any) -> None:
@@ -191,6 +192,18 @@ class EmbeddingPlot:
             if self._view == self._home:
                 self._fit()
             self._draw()
+
+
+def _weakly(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return a hook that HoloViews, which keeps options for good, cannot hold the plot by."""
+    reference = weakref.WeakMethod(method)
+
+    def hook(plot: Any, element: Any) -> None:
+        alive = reference()
+        if alive is not None:
+            alive(plot, element)
+
+    return hook
 
 
 def _image(data: tuple[Cloud, Extent, tuple[int, int]]) -> Any:
