@@ -6,6 +6,8 @@ import pytest
 import xarray as xr
 
 from fxrelay_analysis import Store, stages
+from fxrelay_analysis.pipeline import Pipeline, Step
+from fxrelay_analysis.running import explain, run
 
 X = xr.DataArray(
     np.random.default_rng(0).normal(size=(40, 1, 8, 8)),
@@ -123,3 +125,60 @@ def test_what_a_try_block_covers_is_the_body():
 
     assert stage(one).code() != stage(two).code()
     assert stage(lambda data: data).code() != stage(lambda *data: data).code()
+
+
+def chain(k=2, scale=1.0):
+    """Return a pipeline with a child whose parameters a coarse cache would overlook."""
+    steps = [
+        Step("pool", stages.pool, ("relevance",), {"size": 2}, shown=False),
+        Step("flat", stages.flatten, ("pool",), shown=False),
+        Step("own", scaled(scale), ("flat",), shown=False),
+        Step("near", stages.neighbours, ("own",), shown=False),
+        Step("graph", stages.affinity, ("near",), shown=False),
+        Step("embedded", stages.spectral_embedding, ("graph",), {"n_components": 4}),
+        Step("kmeans", stages.kmeans, ("embedded",), {"n_clusters": k}),
+    ]
+    return Pipeline(tuple(steps))
+
+
+WHOLE = {
+    "two clusters, then seven": [chain(2), chain(7)],
+    "another child with the same name": [chain(scale=1.0), chain(scale=-1.0)],
+    "another first step": [chain(), chain().given({"pool": {"size": 4}})],
+    "another wiring": [chain(), chain().extend(Step("near", stages.neighbours, ("flat",)))],
+}
+
+
+@pytest.mark.parametrize("probe", WHOLE)
+def test_no_old_run_comes_back(probe, tmp_path):
+    ds = X.to_dataset()
+    for pipeline in WHOLE[probe]:
+        assert explain(pipeline, ds, Store(tmp_path)).startswith("miss")
+        fresh = run(pipeline, ds)
+        for _ in range(2):
+            xr.testing.assert_identical(run(pipeline, ds, Store(tmp_path)), fresh)
+        assert explain(pipeline, ds, Store(tmp_path)).startswith("hit")
+    assert explain(WHOLE[probe][0], ds * (1 + 2**-30), Store(tmp_path)).startswith("miss")
+
+
+def test_an_error_poisons_nothing(tmp_path):
+    attempts = []
+
+    def moody(data):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise TypeError("not now")
+        return data + 1
+
+    made = stage(moody)
+    with pytest.raises(TypeError, match="not now"):
+        Store(tmp_path).cache(made)(ROWS)
+    assert Store(tmp_path).cache(made)(ROWS).identical(ROWS + 1)
+
+
+def test_duplicates_and_isolated_nodes_are_no_special_case():
+    twice = xr.concat([ROWS[:20], ROWS[:20]], "sample").assign_coords(sample=np.arange(40))
+    near = stages.neighbours(twice, n_neighbours=3)
+    own = near["neighbour"].values == np.arange(40)[:, None]
+    assert not own.any()
+    assert (near["distance"].isel(rank=0) == 0).all()
