@@ -9,8 +9,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.spatial.distance import cdist
-from scipy.stats import rankdata
 
 from fxrelay.schema import CHANNEL
 from fxrelay_analysis.stages.maps import gaussian
@@ -41,6 +39,8 @@ class Metric(NamedTuple):
         """Return the distances (len(a), len(b)) of prepared rows."""
         if callable(self.compare):
             return self.finish(self.compare(a, b, options))
+        from scipy.spatial.distance import cdist
+
         extra = {"p": options.p} if self.compare == "minkowski" else {}
         return self.finish(cdist(a, b, self.compare, **extra))
 
@@ -70,6 +70,8 @@ def _centred(array: xr.DataArray, options: Options) -> Array:
 
 
 def _ranked(array: xr.DataArray, options: Options) -> Array:
+    from scipy.stats import rankdata
+
     ranks = rankdata(plain(array, options), axis=1)
     return directions(normalized(ranks, "standardize", 0))
 

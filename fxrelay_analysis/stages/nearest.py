@@ -1,12 +1,14 @@
-"""Nearest neighbours of arrays: exact by matrix products or by blocks, or approximate."""
+"""Exact nearest neighbours of arrays: Euclidean by matrix products, or any distance by blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-BLOCK: Final = 1 << 21  # distances that are held at once
+TILE: Final = 1024  # samples whose distances to as many others are held at once
+BLOCK: Final = 1 << 21  # distances, or features, that are held at once
+CACHED: Final = 1 << 18  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
 
 
@@ -24,14 +26,15 @@ def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
     rows : ndarray (m,), optional
         Positions of the samples whose neighbours are wanted; by default all.
     """
-    rows = np.arange(len(x)) if rows is None else rows
     space = _Space(x)
-    step = max(1, BLOCK // max(len(x), (k + EXTRA) * x.shape[1]))
-    index = np.empty((len(rows), k), np.int32)
-    distance = np.empty((len(rows), k))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        index[part], distance[part] = space.nearest(rows[part], k)
+    found = _Candidates(space, min(k + EXTRA, len(x) - 1), rows)
+    rows = np.arange(len(x)) if rows is None else rows
+    index, distance = np.empty((len(rows), k), np.int32), np.empty((len(rows), k))
+    for part in _slices(len(rows), max(1, BLOCK // max(x.shape))):
+        here, square = ranked(x, rows[part], found.who[part], k, space.power)
+        if found.who.shape[1] < len(x) - 1:
+            space.mend(rows[part], found.bound[part].max(axis=1), here, square)
+        index[part], distance[part] = here, np.ldexp(np.sqrt(square), space.power)
     return index, distance
 
 
@@ -40,11 +43,8 @@ def nearest_by(
 ) -> tuple[Array, Array]:
     """Return the k nearest as `nearest` does, from ``distances(rows)`` (len(rows), n)."""
     rows = np.arange(n) if rows is None else rows
-    step = max(1, BLOCK // n)
-    index = np.empty((len(rows), k), np.int32)
-    distance = np.empty((len(rows), k))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
+    index, distance = np.empty((len(rows), k), np.int32), np.empty((len(rows), k))
+    for part in _slices(len(rows), max(1, BLOCK // n)):
         found = np.array(distances(rows[part]), np.float64)
         found[np.arange(len(found)), rows[part]] = np.inf
         index[part] = np.argsort(found, axis=1, kind="stable")[:, :k]
@@ -55,9 +55,7 @@ def nearest_by(
 def ranked(x: Array, rows: Array, candidates: Array, k: int, power: int) -> tuple[Array, Array]:
     """Return the k nearest of the candidates (m, c) and squared distances times 4^-power."""
     square = np.empty(candidates.shape)
-    step = max(1, BLOCK // (len(rows) * x.shape[1]))
-    for start in range(0, candidates.shape[1], step):
-        part = slice(start, start + step)
+    for part in _slices(candidates.shape[1], max(1, CACHED // (len(rows) * x.shape[1]))):
         apart = x[candidates[:, part]].astype(np.float64, copy=False)
         apart -= x[rows][:, None]
         if power:
@@ -85,33 +83,80 @@ class _Space:
         self.low = np.empty(x.shape, np.float32)
         norms = np.empty(len(x))
         middle = x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
-        for start in range(0, len(x), 256):
-            part = slice(start, start + 256)
+        for part in _slices(len(x), 256):
             self.low[part] = np.ldexp(x[part] - middle, -self.power)
             norms[part] = np.square(self.low[part], dtype=np.float64).sum(axis=1)
         kept = 1 - np.finfo(np.float32).eps / 2 * (x.shape[1] + 8)
         self.norms = (kept * norms).astype(np.float32)
 
-    def nearest(self, rows: Array, k: int) -> tuple[Array, Array]:
-        n = len(self.x)
-        m = min(k + EXTRA, n - 1)
-        least = self.low[rows] @ self.low.T
-        least *= -2
-        least += self.norms
-        least[np.arange(len(rows)), rows] = np.inf
-        candidates = np.argpartition(least, m - 1, axis=1)[:, :m]
-        index, square = ranked(self.x, rows, candidates, k, self.power)
-        if m < n - 1:
-            self._mend(rows, least, candidates, index, square)
-        return index, np.ldexp(np.sqrt(square), self.power)
+    def products(self, rows: Any, others: Any) -> Array:
+        """Return -2 a.b of two sets of samples."""
+        out: Array = self.low[rows] @ self.low[others].T
+        out *= -2
+        return out
 
-    def _mend(
-        self, rows: Array, least: Array, candidates: Array, index: Array, square: Array
-    ) -> None:
-        """Rank whoever may be nearer than the neighbours found: all whose bound is."""
+    def mend(self, rows: Array, beyond: Array, index: Array, square: Array) -> None:
+        """Rank whoever may be nearer than the neighbours found: all whose bound is.
+
+        `beyond` (m,) is the greatest bound of a candidate; nobody else has a lesser one.
+        """
         here = self.norms[rows].astype(np.float64)
-        beyond = np.take_along_axis(least, candidates, axis=1).max(axis=1) + here
-        for at in np.flatnonzero(square[:, -1] > beyond):
-            others = np.flatnonzero(least[at] + here[at] <= square[at, -1])[None]
+        for at in np.flatnonzero(square[:, -1] > beyond + here):
+            bound = self.products(rows[at : at + 1], slice(None))[0] + self.norms
+            bound[rows[at]] = np.inf
+            others = np.flatnonzero(bound + here[at] <= square[at, -1])[None]
             found = ranked(self.x, rows[at : at + 1], others, index.shape[1], self.power)
             index[at], square[at] = found[0][0], found[1][0]
+
+
+class _Candidates:
+    """The `m` samples with the least bounds for each of some rows, tile by tile.
+
+    `who` (rows, m) are their positions, `bound` their bounds less the row's own norm. For all rows,
+    a tile of products serves the rows and, turned, the columns: half of the work.
+    """
+
+    def __init__(self, space: _Space, m: int, rows: Array | None) -> None:
+        n = len(space.x)
+        count = n if rows is None else len(rows)
+        self.bound = np.full((count, m), np.inf, np.float32)
+        self.who = np.zeros((count, m), np.int32)
+        for part in _slices(count, TILE):
+            for other in _slices(n, TILE):
+                if rows is not None:
+                    bound = space.products(rows[part], other) + space.norms[other]
+                    bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
+                    self._take(part, bound, other.start)
+                elif other.start >= part.start:
+                    self._both(space, part, other)
+
+    def _both(self, space: _Space, part: slice, other: slice) -> None:
+        products = space.products(part, other)
+        if part == other:
+            np.fill_diagonal(products, np.inf)
+        else:
+            self._take(other, products.T + space.norms[part], part.start)
+        products += space.norms[other]
+        self._take(part, products, other.start)
+
+    def _take(self, part: slice, bound: Array, start: int) -> None:
+        """Keep the least of the candidates at hand and of those with the bounds (rows, c)."""
+        m = self.who.shape[1]
+        least = _least(bound, m)
+        values = np.concatenate([self.bound[part], np.take_along_axis(bound, least, 1)], axis=1)
+        who = np.concatenate([self.who[part], least.astype(np.int32) + np.int32(start)], axis=1)
+        best = _least(values, m)
+        self.bound[part] = np.take_along_axis(values, best, 1)
+        self.who[part] = np.take_along_axis(who, best, 1)
+
+
+def _least(values: Array, m: int) -> Array:
+    """Return where the m least values of each row are, or all where there are no more."""
+    if values.shape[1] <= m:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    least: Array = np.argpartition(values, m - 1, axis=1)[:, :m]
+    return least
+
+
+def _slices(n: int, step: int) -> Iterator[slice]:
+    yield from (slice(start, min(start + step, n)) for start in range(0, n, step))
