@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import netCDF4
+import h5py
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendArray
@@ -155,7 +155,7 @@ def open_shards(folder: Path) -> xr.Dataset:
     first = open_file(files[0])
     with alone():
         of = first[schema.SAMPLE].dtype
-        ids = np.concatenate([_values(f, schema.SAMPLE, slice(None), None, of) for f in files])
+        ids = np.concatenate([_values(f, schema.SAMPLE, (slice(None),), None, of) for f in files])
     joined = {
         str(name): _joined(files, size, n, str(name), v)
         for name, v in first.variables.items()
@@ -192,18 +192,27 @@ def _joined(
 
 
 def _values(
-    file: Path, name: str, key: Any, group: str | None = None, dtype: np.dtype | None = None
+    file: Path, name: str, key: tuple[Any, ...], group: str | None, dtype: np.dtype
 ) -> np.ndarray:
-    """Read a part of a variable; past xarray, which takes ten times as long, where it is plain."""
+    """Read a part of a variable: the first index is a slice or ascending, without repeats."""
     with alone():
-        with netCDF4.Dataset(file) as opened:
-            variable = (opened if group is None else opened[group])[name]
-            if variable.dtype == dtype and not DECODED & set(variable.ncattrs()):
-                variable.set_auto_maskandscale(False)
-                return np.asarray(variable[key])
+        if h5py.is_hdf5(file):
+            with h5py.File(file, "r") as opened:
+                stored = opened[f"{group}/{name}" if group else name]
+                if _is_plain(stored, key, dtype):
+                    return np.asarray(stored[key])
         with xr.open_dataset(file, engine="netcdf4", group=group) as decoded:
             values: np.ndarray = decoded[name][key].values
             return values
+
+
+def _is_plain(stored: Any, key: tuple[Any, ...], dtype: np.dtype) -> bool:
+    """Whether numbers are stored as they are, so that HDF5 reads them, 20 times as fast to open."""
+    if stored.dtype != dtype or DECODED & stored.attrs.keys():
+        return False
+    fill = np.asarray(stored.attrs.get("_FillValue", np.nan))
+    no_fill = fill.dtype.kind == "f" and bool(np.isnan(fill).all())
+    return no_fill and all(isinstance(part, slice) for part in key[1:])
 
 
 class _Joined(BackendArray):
