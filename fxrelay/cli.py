@@ -173,7 +173,7 @@ def analyze(
     from fxrelay.files import write_netcdf
     from fxrelay_analysis.ranking import ranking_text
     from fxrelay_analysis.recipe import Recipe, parameters
-    from fxrelay_analysis.spraying import follow
+    from fxrelay_analysis.spraying import failures, follow
 
     base = Recipe() if recipe is None else Recipe.read(recipe)
     chosen = base.change(
@@ -188,6 +188,8 @@ def analyze(
     out = _file(out)
     tree = follow(chosen, fxrelay.open_dataset(chosen.data))
     typer.echo(ranking_text(tree))
+    if reasons := failures(tree):
+        typer.echo(f"\nnot done:\n{reasons}\n")
     typer.echo(f"wrote {write_netcdf(tree, out)}")
 
 

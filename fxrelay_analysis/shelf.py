@@ -18,6 +18,8 @@ Key = dict[str, Any]
 SUFFIX: Final = ".nc"
 #: seconds after which a temporary file is nobody's: no writer takes that long
 STRAY: Final = 3600.0
+#: share of the allowed bytes that is left when room is made: looking at all files costs time
+LEFT: Final = 0.9
 
 
 class Entry(NamedTuple):
@@ -81,10 +83,12 @@ class Shelf:
         """Remove what was used least recently where `entry` made too many bytes."""
         if self.max_bytes is None or not entry.path.exists():
             return
-        if self._bytes is not None:
+        if self._bytes is None:
+            self._bytes = sum(status.st_size for _, status in self._files())
+        else:
             self._bytes += entry.path.stat().st_size
-        if self._bytes is None or self._bytes > self.max_bytes:
-            self.prune(None, None, self.max_bytes)
+        if self._bytes > self.max_bytes:
+            self.prune(None, None, int(self.max_bytes * LEFT))
 
     def keys(self, label: str) -> Iterator[Key]:
         """Yield the keys of all results under a label that can be read."""

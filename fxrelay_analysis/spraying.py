@@ -147,6 +147,13 @@ def follow(recipe: Recipe, ds: xr.Dataset, *, progress: bool = True) -> xr.DataT
     return tree
 
 
+def failures(tree: xr.DataTree) -> str:
+    """Return a line for each category in which a step failed, with the reasons."""
+    noted = {name: group.attrs.get("failed", "") for name, group in tree.children.items()}
+    lines = [f"{name}: {line}" for name, text in noted.items() for line in text.splitlines()]
+    return "\n".join(lines)
+
+
 def _chosen(pipeline: Pipeline | str, parameters: Parameters | None, seed: int | None) -> Pipeline:
     if isinstance(pipeline, str):
         if pipeline not in PIPELINES:

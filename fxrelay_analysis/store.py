@@ -75,8 +75,8 @@ class Store:
     path : path or None
         The folder, made when missing; None computes every time.
     max_bytes : int, optional
-        Size of all files from which on those used least recently are removed; by default none
-        are. Results that are being written may exceed it for a moment.
+        Size of all files from which on those used least recently are removed, until nine tenths
+        are left; by default none are. Several processes may exceed it together for a while.
 
     Raises
     ------

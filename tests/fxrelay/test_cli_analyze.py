@@ -61,6 +61,14 @@ def test_flags_override_a_recipe(folder):
     )
 
 
+def test_what_could_not_be_done_is_told(folder):
+    done = invoke(folder, "--set", FAST, "--set", "neighbours.n_neighbours=30")
+    assert done.exit_code == 0, done.output
+    reason = "neighbours: neighbours: needs more samples than n_neighbours=30; got 20."
+    assert f"not done:\n0: {reason}" in done.output
+    assert f"\n1: {reason}" in done.output
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [
