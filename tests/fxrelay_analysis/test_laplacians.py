@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.linalg import eig
+from scipy.linalg import eigvals
 
 from fxrelay_analysis import stages
 from fxrelay_analysis.stages.graph import matrix
@@ -34,13 +34,13 @@ def clusters(n, seed=0, apart=3.0):
 
 
 @pytest.mark.parametrize("mode", ["mean", "mutual", "weighted", "rbf"])
-@pytest.mark.parametrize("n", [80, 900])
+@pytest.mark.parametrize("n", [80, 640])
 @pytest.mark.parametrize("kind", KINDS)
 def test_eigenpairs_are_those_of_the_dense_laplacian(kind, n, mode):
     graph = built(clusters(n), mode=mode)
     ds = stages.spectral_embedding(graph, n_components=8, laplacian=kind)
     dense = laplacian(graph, kind)
-    true = np.sort(eig(dense)[0].real) if kind == "random_walk" else np.linalg.eigvalsh(dense)
+    true = np.sort(eigvals(dense).real) if kind == "random_walk" else np.linalg.eigvalsh(dense)
     np.testing.assert_allclose(ds["eigenvalue"], true[:8], atol=1e-8)
     v = ds["embedding_spectral"].values
     np.testing.assert_allclose(dense @ v, v * ds["eigenvalue"].values, atol=1e-8)
@@ -70,7 +70,7 @@ def test_a_single_sample_is_embedded(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("parts", "size"), [(40, 20), (5, 160), (3, 700)])
+@pytest.mark.parametrize(("parts", "size"), [(40, 20), (5, 160), (3, 300)])
 def test_parts_and_isolated_samples_are_reported(parts, size, kind):
     rows = np.concatenate([clusters(size, seed=i, apart=0) + 1e3 * i for i in range(parts)])
     graph = built(rows)
