@@ -26,18 +26,32 @@ def features(picture: Picture, look: Look, input_range: tuple[float, float]) -> 
     largest = end(values, look)
     fills = colours(values, Look(**(look.__dict__ | {"limit": largest})))
     left = width * (0.5 if look.size == LARGE else 0.45)
+    axis = _Axis(left, width - GAP, values[order])
     shapes: list = []
     for place, n in enumerate(order):
         y = GAP + place * row
         name = shortened(_name(picture, int(n)), int((left - 3 * GAP) / (size * ADVANCE)))
         shapes.append(Text(GAP, y + row / 2, name, INK, size))
         if look.mode != "input":
-            shapes += _bar(values[n] / largest, fills[n], left, width, y, row)
-    middle = (left + width - GAP) / 2
+            shapes += _bar(axis.bar(values[n] / largest), fills[n], y, row)
     if look.mode != "input":
         bottom = GAP + len(order) * row
-        shapes.append(Line(((middle, GAP), (middle, bottom)), RULE))
+        shapes.append(Line(((axis.zero, GAP), (axis.zero, bottom)), RULE))
     return Scene(width, 2 * GAP + len(order) * row, tuple(shapes))
+
+
+class _Axis:
+    """Where zero lies between left and right: at an end where all values have one sign."""
+
+    def __init__(self, left: float, right: float, values: np.ndarray) -> None:
+        below, above = bool((values < 0).any()), bool((values > 0).any())
+        self.length = (right - left) / (2 if below and above else 1)
+        self.zero = left + self.length if below else left
+
+    def bar(self, share: float) -> tuple[float, float]:
+        """Return where the bar of a share in -1..1 starts, and its length."""
+        length = min(abs(share), 1.0) * self.length
+        return (self.zero - length if share < 0 else self.zero), length
 
 
 def _name(picture: Picture, n: int) -> str:
@@ -49,12 +63,7 @@ def _name(picture: Picture, n: int) -> str:
     return f"{name} = {picture.input.values.ravel()[n]:.4g}"
 
 
-def _bar(
-    share: float, fill: str, left: float, width: float, y: float, row: float
-) -> list[Box | Line]:
-    middle, half = (left + width - GAP) / 2, (width - GAP - left) / 2
-    length = float(np.clip(abs(share), 0, 1)) * half
-    x = middle - length if share < 0 else middle
-    below = y + row - 2
+def _bar(place: tuple[float, float], fill: str, y: float, row: float) -> list[Box | Line]:
+    (x, length), below = place, y + row - 2
     corners = ((x, y + 1), (x + length, y + 1), (x + length, below), (x, below), (x, y + 1))
     return [Box(x, y + 1, length, row - 3, fill), Line(corners, SOFT, 0.6)]

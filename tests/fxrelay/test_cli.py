@@ -180,3 +180,20 @@ def test_a_damaged_model_file_of_the_demo_is_trained_again(damage, tmp_path):
     assert same == score
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in first.state_dict().items())
     assert file.read_bytes() == content
+
+
+def test_view_serves_what_is_named(tmp_path, monkeypatch):
+    from fxrelay_viz import samples
+
+    ds, tree = samples.digits()
+    ds.to_netcdf(tmp_path / "lrp.nc", engine="netcdf4")
+    tree.to_netcdf(tmp_path / "lrp-analysis.nc", engine="netcdf4")
+    served = {}
+    monkeypatch.setattr("fxrelay_viz.serve", lambda *given, **rest: served.update(rest, of=given))
+    monkeypatch.setenv("FXRELAY_PASSWORD", "sesame")
+    done = invoke("view", tmp_path / "lrp.nc", tmp_path / "lrp-analysis.nc", tmp_path, "--port", 0)
+    assert done.exit_code == 0, done.output
+    assert "viewer: http://localhost:" in done.output
+    (workspace,) = served["of"]
+    assert workspace.project_names()[0] == "lrp"
+    assert (served["address"], served["password"]) == ("localhost", "sesame")

@@ -1,9 +1,12 @@
 import io
 import threading
 from http.client import HTTPConnection
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -11,7 +14,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from fxrelay.heatmap import heatmap, overlay, to_image
-from fxrelay_viz.images import LARGE, Gallery, Look, Pictures, parse, render
+from fxrelay_viz.images import FIELDS, LARGE, Gallery, Look, Pictures, parse, render
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -130,6 +133,22 @@ def test_bad_addresses_get_a_message(server, path: str, expected: int, message: 
         assert headers["Content-Type"].startswith("text/plain")
 
 
+@settings(max_examples=80, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(
+    parts=st.lists(st.text(max_size=12) | st.sampled_from(["key", "0", "made", "..", "5", "%2e"]),
+                   max_size=4),
+    query=st.dictionaries(st.sampled_from([*FIELDS, "x"]),
+                          st.text(max_size=9) | st.sampled_from(["heatmap", "320", "1e9", "nan"]),
+                          max_size=3),
+)  # fmt: skip
+def test_no_address_whatsoever_is_an_internal_error(server, parts, query):
+    path = "/".join(["/fxrelay-images", *(quote(part, safe="%") for part in parts)])
+    status, _, body = get(server, f"{path}?{urlencode(query, errors='surrogatepass')}")
+    assert status in (200, 400, 404)
+    assert b"Traceback" not in body
+
+
 def test_an_image_that_cannot_be_drawn_is_a_message(server, project, monkeypatch):
     def fail(positions, variable, target):
         raise OSError("the file is gone")
@@ -138,3 +157,15 @@ def test_an_image_that_cannot_be_drawn_is_a_message(server, project, monkeypatch
     status, headers, body = get(server, "/fxrelay-images/key/0/1?cmap=hot")
     assert (status, body) == (503, b"image: could not be drawn: the file is gone")
     assert "Etag" not in headers
+
+
+def test_a_picture_that_was_made_is_served_once_for_all(project):
+    picture = project.pictures([3])[0]
+    gallery = Gallery(served=True, key="key")
+    address = gallery.made(picture, Look(), (0.0, 1.0))
+    assert address == gallery.made(picture, Look(), (0.0, 1.0))
+    digest = address.rpartition("/")[2]
+    assert address == f"fxrelay-images/key/made/{digest}"
+    assert gallery.found(digest)[1] == "image/png"
+    assert gallery.found("x") is None
+    assert Gallery().made(picture, Look(), (0.0, 1.0)).startswith("data:image/png;base64,")

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from fxrelay_viz import selection, state
+from fxrelay_viz.analysis import Analysis
+from fxrelay_viz.explanations import Explanations
 from fxrelay_viz.links import MOST_LINK, Links, decode, encode
 from fxrelay_viz.notes import Notes
+from fxrelay_viz.scales import scale_end
 from fxrelay_viz.state import ViewState, ordered
+from fxrelay_viz.workspace import Opened, Workspace
 
 
 def link(content: object) -> str:
@@ -120,3 +124,38 @@ def test_orders(project):
     assert (ordered(chosen, category, mask) == out["random"]).all()
     chosen.seed = 1
     assert not (ordered(chosen, category, mask) == out["random"]).all()
+
+
+def test_a_state_finds_its_project_or_says_what_is_missing(data):
+    minus = data[0].assign(relevance=-data[0]["relevance"])
+    opened = Opened(
+        {"lrp": Explanations(data[0]), "gradient": Explanations(minus)},
+        {"spray": Analysis(data[1])},
+        usual={"spray": "gradient"},
+    )
+    workspace = Workspace({"digits": opened})
+    chosen = ViewState()
+    assert chosen.find(workspace)[0].method == "gradient"
+    chosen.param.update(project="digits", method="lrp", analysis="spray")
+    found, messages = chosen.find(workspace)
+    assert (found.method, found.analysis, messages) == ("lrp", "spray", [])
+    chosen.param.update(project="mnist", method="x", analysis="y")
+    assert chosen.find(workspace)[1] == ["There is no project 'mnist'.",
+                                         "There is no attribution 'x'.",
+                                         "There is no analysis 'y'."]  # fmt: skip
+    assert chosen.project == chosen.method == chosen.analysis == ""
+    with pytest.raises(ValueError, match="viewer: needs at least one project; got none"):
+        Workspace({})
+
+
+@pytest.mark.parametrize("scale", state.SCALES)
+def test_a_scale_holds_for_what_it_names(project, scale: str):
+    category, chosen = project.category("digit 3"), ViewState(category="digit 3", scale=scale)
+    end = scale_end(chosen, project, category, [0, 1, 2])
+    if scale == "image":
+        assert end is None
+        return
+    members = [0, 1, 2] if scale == "page" else np.linspace(0, 182, 128).astype(int)
+    maps = abs(project.ds["relevance"].values[category.positions[members]].sum(axis=1))
+    assert end == pytest.approx(np.percentile(maps, 99.5), rel=5e-3)
+    assert scale_end(chosen, project, category, []) == (1.0 if scale == "page" else end)
