@@ -27,7 +27,7 @@ from fxrelay_analysis.stages.hierarchy import agglomerative, cut_dendrogram, den
 from fxrelay_analysis.stages.manifold import tsne, umap
 from fxrelay_analysis.stages.maps import crop_to_mass, histogram, rescale, resize, smooth
 from fxrelay_analysis.stages.means import mean_maps
-from fxrelay_analysis.stages.mixture import gaussian_mixture
+from fxrelay_analysis.stages.mixture import extend_mixture, gaussian_mixture
 from fxrelay_analysis.stages.nystroem import nystroem
 from fxrelay_analysis.stages.outliers import outliers
 from fxrelay_analysis.stages.pcx import concept_prototypes
@@ -88,6 +88,7 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "extend_kernel_pca": extend_kernel_pca,
     "extend_nearest": extend_nearest,
     "extend_clustering": extend_clustering,
+    "extend_mixture": extend_mixture,
     "eigengap": eigengap,
     "sizes": sizes,
     "fisher": fisher,
@@ -138,6 +139,7 @@ __all__ = [
     "equalize",
     "extend_clustering",
     "extend_kernel_pca",
+    "extend_mixture",
     "extend_nearest",
     "extend_pca",
     "fisher",

@@ -186,11 +186,23 @@ def swept(
     values: Sequence[Any],
     leading: bool = False,
 ) -> xr.DataArray:
-    """Return labels (n,) of each value of a sweep as one array (sample, dim), numbered by size.
+    """Return labels (n,) of each value of a sweep as one array (sample, dim), numbered by size."""
+    return numbered([by_size(column) for column in labels], ids, name, dim, values, leading)
+
+
+def numbered(
+    labels: Sequence[Array],
+    ids: dict[str, xr.DataArray],
+    name: str,
+    dim: str,
+    values: Sequence[Any],
+    leading: bool,
+) -> xr.DataArray:
+    """Return labels (n,) of each value of a sweep as one array (sample, dim), int32.
 
     The attribute `leading` tells scores among which components k clusters were sought.
     """
-    columns = np.stack([by_size(column) for column in labels], axis=1)
+    columns = np.stack(labels, axis=1).astype(np.int32)
     coords, note = ids | {dim: list(values)}, {LEADING: int(leading)}
     return labelled(xr.DataArray(columns, coords, (SAMPLE, dim), attrs=note), name)
 

@@ -26,7 +26,7 @@ from fxrelay_analysis.stages.crossing import (
     need_alike,
 )
 from fxrelay_analysis.stages.distances import PRECOMPUTED
-from fxrelay_analysis.stages.points import Points, placed, points
+from fxrelay_analysis.stages.points import need_features, placed, points
 from fxrelay_analysis.stages.preprocess import checked, ids
 from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
 from fxrelay_analysis.stages.validity import clustering_of
@@ -50,7 +50,7 @@ class extend_pca(Stage):
         """
         known = variable(fitted, PCA, "extend_pca")
         given = points(new, "extend_pca", bool(known.attrs["unit_rows"]))
-        _need_features(given, fitted[CENTRE].size, "extend_pca")
+        need_features(given, fitted[CENTRE].size, "extend_pca")
         with threadpool_limits(1):
             flat = (given.scaled() - fitted[CENTRE].values) @ fitted[DIRECTION].values.T
         return placed(flat, given.ids, str(known.dims[1]), PCA)
@@ -82,7 +82,7 @@ class extend_kernel_pca(Stage):
         old = points(features, "extend_kernel_pca", bool(rule["unit_rows"]))
         given = points(new, "extend_kernel_pca", bool(rule["unit_rows"]))
         need_alike(len(old.rows), len(known), "extend_kernel_pca")
-        _need_features(given, old.rows.shape[1], "extend_kernel_pca")
+        need_features(given, old.rows.shape[1], "extend_kernel_pca")
         with threadpool_limits(1):
             precomputed = rule["kernel"] == PRECOMPUTED
             kernel = given.rows if precomputed else evaluate(given.scaled(), old.scaled(), rule)
@@ -192,11 +192,3 @@ def _elected(votes: Array, share: Array) -> Array:
     names = np.concatenate([names[names != NOISE], names[names == NOISE]])
     sums = [np.where(votes == name, share, 0).sum(axis=1) for name in names]
     return names[np.argmax(np.round(sums, 12), axis=0)].astype(np.int32)
-
-
-def _need_features(given: Points, wanted: int, where: str) -> None:
-    if given.rows.shape[1] != wanted:
-        raise ValueError(
-            f"{where}: needs new samples with {wanted} features like the old ones; got "
-            f"{given.rows.shape[1]}. Preprocess both alike."
-        )

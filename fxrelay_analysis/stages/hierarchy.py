@@ -5,11 +5,8 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from scipy.cluster.hierarchy import leaves_list, optimal_leaf_ordering
-from scipy.cluster.hierarchy import linkage as merge
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import Stage
@@ -76,10 +73,12 @@ class dendrogram(PointStage):
             If there are fewer than 2 samples, linkage and metric do not fit, or a value is not
             finite.
         """
+        from scipy.cluster.hierarchy import leaves_list, optimal_leaf_ordering
+
         given = points(embedding, "dendrogram", unit_rows)
         with solving():
             pairs = _apart(given, linkage, metric, "dendrogram")
-            tree = merge(pairs, linkage)
+            tree = _merged(pairs, linkage)
             order = leaves_list(optimal_leaf_ordering(tree, pairs) if optimal else tree)
         return dataset(
             {
@@ -124,7 +123,7 @@ class agglomerative(Clustering):
         given = points(embedding, "agglomerative", unit_rows)
         counts = checked_counts(n_clusters, len(given.rows), "agglomerative", least=2)
         with solving():
-            tree = merge(_apart(given, linkage, metric, "agglomerative"), linkage)
+            tree = _merged(_apart(given, linkage, metric, "agglomerative"), linkage)
             labels = [cut(tree, k) for k in counts]
         return swept(labels, given.ids, AGGLOMERATIVE, N_CLUSTERS, counts)
 
@@ -166,6 +165,8 @@ def cut(tree: Array, k: int) -> Array:
 
 def _apart(given: Points, linkage: str, metric: str, where: str) -> Array:
     """Return the distances between all pairs of points, condensed (n (n - 1) / 2,)."""
+    from scipy.spatial.distance import squareform
+
     need_samples(given, 2, where, "Leave it out.")
     if linkage in EUCLIDEAN and metric not in ("euclidean", PRECOMPUTED):
         raise ValueError(
@@ -173,3 +174,11 @@ def _apart(given: Points, linkage: str, metric: str, where: str) -> Array:
             f"'{metric}'. Use linkage='average', or unit_rows=True in place of cosine."
         )
     return squareform(apart(given, metric, where), checks=False)
+
+
+def _merged(pairs: Array, method: str) -> Array:
+    """Return the tree (n - 1, 4) of merges of n samples from condensed distances."""
+    from scipy.cluster.hierarchy import linkage
+
+    tree: Array = linkage(pairs, method)
+    return tree

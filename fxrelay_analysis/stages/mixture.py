@@ -1,6 +1,6 @@
 """Mixtures of normal distributions: soft clusters with a likelihood."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -12,12 +12,12 @@ from fxrelay_analysis.stages.cluster import (
     LEADING_DOC,
     Clustering,
     checked_counts,
+    numbered,
     parts,
     size_order,
     solving,
-    swept,
 )
-from fxrelay_analysis.stages.points import dataset, points
+from fxrelay_analysis.stages.points import dataset, need_features, points
 
 Array = np.ndarray[Any, Any]
 MIXTURE: Final = CLUSTERING + "gaussian_mixture"
@@ -26,18 +26,19 @@ LOG_LIKELIHOOD: Final = "log_likelihood"
 CONVERGED: Final = "converged"
 BIC: Final = "bic"
 AIC: Final = "aic"
+#: parameter -> what scikit-learn calls it, where names differ
+SPELLED: Final[Mapping[str, str]] = {
+    "covariance": "covariance_type",
+    "n_starts": "n_init",
+    "n_iterations": "max_iter",
+    "tolerance": "tol",
+    "seed": "random_state",
+}
 
 
-class gaussian_mixture(Clustering):
-    """Fit mixtures of normal distributions, one for every number of components asked for.
+class Mixture(Clustering):
+    """A stage that fits mixtures of normal distributions."""
 
-    log p(x) = log sum_c w_c N(x; m_c, S_c). Components are numbered by the samples that belong to
-    them most, 0 the largest. BIC and AIC (smaller is better) compare numbers of components on the
-    same data: so, unlike in k-means, `leading` is off by default. (Bishop 2006, section 9.2;
-    Schwarz 1978; as prototypes of predictions: Dreyer et al. 2024.)
-    """
-
-    version: ClassVar[int] = 1
     leading = param.Boolean(False, doc=LEADING_DOC)
     covariance = param.Selector(
         default="full",
@@ -59,20 +60,20 @@ class gaussian_mixture(Clustering):
     )
     seed = param.Integer(0, bounds=(0, None), doc="Seed of the starts.")
 
+
+class gaussian_mixture(Mixture):
+    """Fit mixtures of normal distributions, one for every number of components asked for.
+
+    log p(x) = log sum_c w_c N(x; m_c, S_c). Components are numbered by the samples that belong to
+    them most, 0 the largest. BIC and AIC (smaller is better) compare numbers of components on the
+    same data: so, unlike in k-means, `leading` is off by default. (Bishop 2006, section 9.2;
+    Schwarz 1978; as prototypes of predictions: Dreyer et al. 2024.)
+    """
+
+    version: ClassVar[int] = 1
+
     @staticmethod
-    def compute(
-        embedding: xr.DataArray | xr.Dataset,
-        *,
-        n_clusters: Any,
-        covariance: str,
-        n_starts: int,
-        n_iterations: int,
-        tolerance: float,
-        leading: bool,
-        unit_rows: bool | None,
-        seed: int,
-        **options: Any,
-    ) -> xr.Dataset:
+    def compute(embedding: xr.DataArray | xr.Dataset, **options: Any) -> xr.Dataset:
         """Return `clustering_gaussian_mixture`, `responsibility`, `log_likelihood`, `bic`, `aic`.
 
         `converged` tells whether the kept start ended before `n_iterations`. Where a sweep has
@@ -84,19 +85,34 @@ class gaussian_mixture(Clustering):
             If there are fewer samples than components (or than 2), a value is not finite, or a
             covariance is singular.
         """
-        given = points(embedding, "gaussian_mixture", unit_rows)
-        counts = checked_counts(n_clusters, len(given.rows), "gaussian_mixture", least=2)
-        steps = {"n_init": n_starts, "max_iter": n_iterations, "tol": tolerance}
-        with solving():
-            fits = [
-                _fit(x, k, covariance_type=covariance, random_state=seed, **steps, **options)
-                for k, x in parts(given, counts, leading)
-            ]
-        return _together(fits, given.ids, counts, leading)
+        return _mixtures(embedding, embedding, "gaussian_mixture", **options)
+
+
+class extend_mixture(Mixture):
+    """Tell what Gaussian mixtures of some samples say of new ones: which component, how likely.
+
+    The mixtures are those that `gaussian_mixture` fits with the same parameters, so nothing of
+    them needs to be kept.
+    """
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(
+        embedding: xr.DataArray | xr.Dataset, new: xr.DataArray | xr.Dataset, **options: Any
+    ) -> xr.Dataset:
+        """Return what `gaussian_mixture` does, of `new` by the mixtures fitted to `embedding`.
+
+        Raises
+        ------
+        ValueError
+            As `gaussian_mixture` does, and if the features differ in number.
+        """
+        return _mixtures(embedding, new, "extend_mixture", **options)
 
 
 class Fit(NamedTuple):
-    """A mixture of k components: responsibilities (n, k), log-likelihood (n,), criteria."""
+    """A mixture of k components: responsibilities (m, k), log-likelihood (m,), criteria."""
 
     responsibility: Array
     log_likelihood: Array
@@ -105,20 +121,40 @@ class Fit(NamedTuple):
     converged: bool
 
 
-def _fit(x: Array, k: int, **options: Any) -> Fit:
+def _mixtures(
+    embedding: Any,
+    new: Any,
+    where: str,
+    *,
+    n_clusters: list[int],
+    leading: bool,
+    unit_rows: bool | None,
+    **options: Any,
+) -> xr.Dataset:
+    given, other = points(embedding, where, unit_rows), points(new, where, unit_rows)
+    counts = checked_counts(n_clusters, len(given.rows), where, least=2)
+    need_features(other, given.rows.shape[1], where)
+    steps = {SPELLED.get(name, name): value for name, value in options.items()}
+    with solving():
+        pairs = zip(parts(given, counts, leading), parts(other, counts, leading), strict=True)
+        fits = [_fit(x, y, k, where, steps) for (k, x), (_, y) in pairs]
+    return _together(fits, other.ids, counts, leading)
+
+
+def _fit(x: Array, y: Array, k: int, where: str, steps: dict[str, Any]) -> Fit:
+    """Return what the mixture of k components of x (n, d) says of y (m, d)."""
     from sklearn.mixture import GaussianMixture
 
     try:
-        model = GaussianMixture(k, **options).fit(x)
+        model = GaussianMixture(k, **steps).fit(x)
     except ValueError as error:
         raise ValueError(
-            f"gaussian_mixture: needs covariances that are not singular; got {k} components where "
-            f"one is. Raise reg_covar={options['reg_covar']}, or use covariance='diag'."
+            f"{where}: needs covariances that are not singular; got {k} components where one is. "
+            f"Raise reg_covar={steps['reg_covar']}, or use covariance='diag'."
         ) from error
-    share = model.predict_proba(x)
-    order = size_order(share.argmax(axis=1), k)
-    values = model.score_samples(x), model.bic(x), model.aic(x), bool(model.converged_)
-    return Fit(share[:, order], *values)
+    order = size_order(model.predict(x), k)
+    criteria = float(model.bic(x)), float(model.aic(x)), bool(model.converged_)
+    return Fit(model.predict_proba(y)[:, order], model.score_samples(y), *criteria)
 
 
 def _together(
@@ -131,7 +167,7 @@ def _together(
     likelihood = np.stack([fit.log_likelihood for fit in fits], axis=1)
     return dataset(
         {
-            MIXTURE: swept(labels, ids, MIXTURE, N_CLUSTERS, counts, leading),
+            MIXTURE: numbered(labels, ids, MIXTURE, N_CLUSTERS, counts, leading),
             RESPONSIBILITY: ((SAMPLE, N_CLUSTERS, CLUSTER), share),
             LOG_LIKELIHOOD: ((SAMPLE, N_CLUSTERS), likelihood),
             BIC: ((N_CLUSTERS,), [fit.bic for fit in fits]),

@@ -120,6 +120,15 @@ def need_samples(given: Points, least: int, where: str, why: str) -> None:
         raise ValueError(f"{where}: needs {least} or more samples; got {len(given.rows)}. {why}")
 
 
+def need_features(given: Points, wanted: int, where: str) -> None:
+    """Raise a ValueError if new samples have not as many features as old ones."""
+    if given.rows.shape[1] != wanted:
+        raise ValueError(
+            f"{where}: needs new samples with {wanted} features like the old ones; got "
+            f"{given.rows.shape[1]}. Preprocess both alike."
+        )
+
+
 def embedded(
     flat: Array, coords: dict[str, xr.DataArray], name: str, **facts: float
 ) -> xr.DataArray:

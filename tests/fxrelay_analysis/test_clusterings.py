@@ -10,6 +10,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
 from sklearn.datasets import make_circles
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 from fxrelay_analysis import stages
 from fxrelay_analysis.stages.cluster import by_size
@@ -290,3 +291,13 @@ def test_numbers_follow_sizes(given):
     assert (sizes > 0).all()
     pairs = {(a, b) for a, b in zip(before.tolist(), after.tolist(), strict=True)}
     assert len(pairs) == len(set(given))
+
+
+@pytest.mark.parametrize("name", [*SWEPT, "spectral_clustering"])
+def test_results_do_not_depend_on_threads(name):
+    wide = rows(np.random.default_rng(1).normal(size=(300, 64)))
+    given = spectrum(wide) if name == "spectral_clustering" else wide
+    with threadpool_limits(1):
+        one = stages.STAGES[name](given)
+    with threadpool_limits(2):
+        xr.testing.assert_identical(stages.STAGES[name](given), one)

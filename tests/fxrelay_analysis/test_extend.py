@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from sklearn.decomposition import PCA, KernelPCA
+from sklearn.mixture import GaussianMixture
 
 from fxrelay_analysis import stages
 from fxrelay_analysis.stages.crossing import CROSS_METRICS
@@ -151,6 +152,22 @@ def test_clusters_are_voted_for():
     old = rows([[0.0], [1], [2]])
     votes = stages.extend_clustering(noise, old, rows([[0.9]]), n_neighbours=3, weights="uniform")
     assert votes.item() == -1
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+def test_mixtures_judge_new_samples(covariance):
+    options = {"n_clusters": [2, 3], "covariance": covariance}
+    known = stages.gaussian_mixture(OLD, **options)
+    xr.testing.assert_identical(stages.extend_mixture(OLD, OLD, **options), known)
+    found = stages.extend_mixture(OLD, NEW, **options)
+    model = GaussianMixture(2, covariance_type=covariance, n_init=4, max_iter=200, random_state=0)
+    model.fit(OLD)
+    np.testing.assert_allclose(found.log_likelihood[:, 0], model.score_samples(NEW))
+    np.testing.assert_array_equal(found["sample"], NEW["sample"])
+    few = stages.extend_mixture(OLD, NEW[5:], **options).clustering_gaussian_mixture
+    np.testing.assert_array_equal(few, found.clustering_gaussian_mixture[5:])  # not renumbered
+    far = stages.extend_mixture(OLD, NEW + 50, **options).log_likelihood
+    assert far.max() < found.log_likelihood.min()
 
 
 def test_new_samples_have_the_features_of_the_old():

@@ -58,6 +58,7 @@ INPUTS = {
     "extend_kernel_pca": (stages.kernel_pca(ROWS), ROWS, ROWS),
     "extend_nearest": (stages.mds(ROWS), ROWS, ROWS),
     "extend_clustering": (LABELS, ROWS, ROWS),
+    "extend_mixture": (ROWS, ROWS),
     "prototypes": (EMBEDDED, LABELS),
     "surplus": (ROWS, LABELS),
     "contingency": (LABELS, FACTS),
