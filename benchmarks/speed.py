@@ -126,10 +126,24 @@ def around(args: argparse.Namespace) -> list[dict[str, Any]]:
         100 * args.repeats,
     )
     build, ratio = sorted(times)[len(times) // 2], timed["program"] / timed["bare"]
+    labelled = _labelled(args)
     return [
         {"what": "building ResNet50's program, trace to callable", "value": f"{build:.2f} s"},
         {"what": "calling a tiny network's program ÷ its convolutions", "value": f"{ratio:.2f}"},
+        {"what": "attribute ÷ bare program, SqueezeNet, batch 64", "value": f"{labelled:.3f}"},
     ]
+
+
+def _labelled(args: argparse.Namespace) -> float:
+    """Time of a labelled, checked Dataset ÷ that of the program alone."""
+    relay = cases.program("squeezenet1_1", "epsilon_plus_flat")
+    x, seed = cases.photo(64, args.size)
+    runs = {
+        "program": cases.relevance(relay, x, seed),
+        "attribute": lambda: fxrelay.attribute(relay, x, 7),
+    }
+    times = cases.medians(runs, args.repeats)
+    return times["attribute"] / times["program"]
 
 
 def _bare(relay: Any, x: Tensor, seed: Tensor) -> cases.Run:

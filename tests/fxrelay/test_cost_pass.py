@@ -1,5 +1,7 @@
 """The cost pass: equal to the rules term by term, badly conditioned places included."""
 
+import operator
+
 import pytest
 import torch
 from counting import Convolutions
@@ -188,3 +190,17 @@ def test_rules_of_a_user_become_cheap_by_the_same_pass(rule, signed, nonnegative
             assert counted.calls == most
         torch.testing.assert_close(cheap(x, seed).relevance, reference(x, seed).relevance,
                                    rtol=1e-9, atol=1e-12)  # fmt: skip
+
+
+def test_what_targets_share_is_divided_once():
+    """Only the seed itself is divided: below, x / d is the same for all targets."""
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)]
+    graph = fxrelay.trace(nn.Sequential(*layers).double().eval())
+    relay = fxrelay.relay(fxrelay.annotate(graph, composites.uniform(rules.z_plus())), sinks=False)
+    varying = {node for node in relay.graph.graph.nodes if node.target == "seed"}
+    divided = 0
+    for node in relay.graph.graph.nodes:
+        if not varying.isdisjoint(node.all_input_nodes):
+            varying.add(node)
+            divided += node.target is operator.truediv
+    assert divided == 1
