@@ -144,6 +144,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "merge_left": ("cluster that is merged, the earlier", "node index"),
     "merge_right": ("cluster that is merged, the later", "node index"),
     "merge_height": ("distance of the merged clusters", "1"),
+    "merge_place": ("place of the merged cluster among the leaves", "1"),
     "merge_size": ("samples of the merged cluster", "1"),
     "leaf_order": ("position of the sample drawn there", "1"),
     "feature": ("preprocessed relevance", "1"),

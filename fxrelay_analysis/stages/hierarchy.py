@@ -63,9 +63,10 @@ class dendrogram(PointStage):
         optimal: bool,
         unit_rows: bool | None,
     ) -> xr.Dataset:
-        """Return `merge_left`, `merge_right`, `merge_height`, `merge_size` (merge), `leaf_order`.
+        """Return `merge_left`, `_right`, `_height`, `_size`, `_place` (merge), `leaf_order` (leaf).
 
-        `leaf_order` (leaf) holds positions of samples, as a drawing without crossings has them.
+        `leaf_order` holds positions of samples in the order of a drawing without crossings;
+        `merge_place` is where in that order a merged cluster is drawn, midway between its two.
 
         Raises
         ------
@@ -86,6 +87,7 @@ class dendrogram(PointStage):
                 "merge_right": ((MERGE,), tree[:, 1].astype(np.int32)),
                 "merge_height": ((MERGE,), tree[:, 2]),
                 "merge_size": ((MERGE,), tree[:, 3].astype(np.int32)),
+                "merge_place": ((MERGE,), _places(tree, order)),
                 "leaf_order": ((LEAF,), order.astype(np.int32)),
             },
             given.ids,
@@ -174,6 +176,16 @@ def _apart(given: Points, linkage: str, metric: str, where: str) -> Array:
             f"'{metric}'. Use linkage='average', or unit_rows=True in place of cosine."
         )
     return squareform(apart(given, metric, where), checks=False)
+
+
+def _places(tree: Array, order: Array) -> Array:
+    """Return the place (n - 1,) of each merge over leaves that are drawn at 0, 1, ..., n - 1."""
+    n = len(order)
+    place = np.empty(2 * n - 1)
+    place[order] = np.arange(n)
+    for new, (left, right) in enumerate(tree[:, :2].astype(np.int64), n):
+        place[new] = (place[left] + place[right]) / 2
+    return place[n:]
 
 
 def _merged(pairs: Array, method: str) -> Array:

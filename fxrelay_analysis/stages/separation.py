@@ -31,7 +31,7 @@ class Validity(PointStage):
         None,
         allow_None=True,
         doc="Of a spectral embedding, score k clusters by the first k components only. None: as "
-        "the clustering did, by its attribute `leading`.",
+        "the clustering did, by its attribute `leading`. Other k are then scored in other spaces.",
     )
 
 

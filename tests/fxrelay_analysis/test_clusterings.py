@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import strategies as st
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import dendrogram, fcluster, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import pdist
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
 from sklearn.datasets import make_circles
 from sklearn.metrics import adjusted_rand_score
@@ -182,6 +183,10 @@ def test_a_dendrogram_is_scipys_and_its_leaves_do_not_cross():
     np.testing.assert_allclose(tree, oracle, atol=1e-10)
     order = found.leaf_order.values
     np.testing.assert_array_equal(np.sort(order), np.arange(90))
+    drawn = dendrogram(optimal_leaf_ordering(oracle, pdist(BLOBS)), no_plot=True)
+    np.testing.assert_array_equal(order, drawn["leaves"])
+    middles = sorted((x[1] + x[2]) / 2 for x in drawn["icoord"])  # leaves are drawn at 5, 15, ...
+    np.testing.assert_allclose(np.sort(found.merge_place), (np.array(middles) - 5) / 10)
     three = fcluster(oracle, 3, "maxclust")[order]
     assert (np.diff(three) != 0).sum() == 2
 

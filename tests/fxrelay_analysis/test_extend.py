@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA, KernelPCA
+from sklearn.manifold import trustworthiness
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from fxrelay_analysis import stages
@@ -218,3 +221,19 @@ def test_a_saved_analysis_extends(tmp_path):
         only = kept.drop_vars("embedding_spectral")
         again = stages.nystroem(only, NEAR, OLD, OLD)
         np.testing.assert_allclose(again, walked.embedding_diffusion_map, atol=1e-8)
+
+
+def test_new_digits_join_the_clusters_of_their_kind():
+    images, digits = load_digits(return_X_y=True)
+    old, new = rows(images[:500]), rows(images[500:600])
+    near = stages.neighbours(old)
+    spectrum = stages.spectral_embedding(stages.affinity(near))
+    clusters = stages.kmeans(spectrum, n_clusters=10)
+    assert adjusted_rand_score(digits[:500], clusters[:, 0]) > 0.65
+    placed = stages.nystroem(spectrum, near, old, new)
+    joined = stages.extend_clustering(clusters, spectrum.embedding_spectral, placed)
+    assert adjusted_rand_score(digits[500:600], joined[:, 0]) > 0.6
+    flat = stages.tsne(old, n_iterations=400)
+    assert trustworthiness(old, flat) > 0.98
+    both = np.concatenate([flat, stages.extend_nearest(flat, old, new)])
+    assert trustworthiness(images[:600], both) > 0.95
