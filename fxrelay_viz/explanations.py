@@ -185,15 +185,14 @@ class Explanations:
         names = {"relevance": relevance, "input": source, "words": words}
         block = xr.Dataset({k: _bare(v) for k, v in names.items() if v is not None})
         block = read(block.isel({schema.SAMPLE: positions}))
-        plain = _plain_of(variable)
+        relevances = _samples(block["relevance"], _plain_of(variable))
+        inputs = (
+            [None] * len(positions)
+            if source is None
+            else _samples(block["input"], _plain_of(input_of(variable)))
+        )
         return [
-            Picture(
-                _named(block["relevance"], n, plain),
-                _named(block["input"], n, _plain_of(input_of(variable)))
-                if source is not None
-                else None,
-                _words(block["words"], n) if words is not None else None,
-            )
+            Picture(relevances[n], inputs[n], None if words is None else _words(block["words"], n))
             for n in range(len(positions))
         ]
 
@@ -273,9 +272,9 @@ def _bare(values: xr.DataArray) -> xr.DataArray:
     return values.reset_coords(drop=True).drop_vars(schema.SAMPLE, errors="ignore")
 
 
-def _named(block: xr.DataArray, n: int, plain: Any) -> xr.DataArray:
-    one = block.isel({schema.SAMPLE: n})
-    return xr.DataArray(one.values, dims=[plain(str(d)) for d in one.dims])
+def _samples(block: xr.DataArray, plain: Any) -> list[xr.DataArray]:
+    dims = [plain(str(d)) for d in block.dims if d != schema.SAMPLE]
+    return [xr.DataArray(one, dims=dims) for one in block.transpose(schema.SAMPLE, ...).values]
 
 
 def _size(picture: Picture) -> int:

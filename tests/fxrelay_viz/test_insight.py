@@ -116,8 +116,9 @@ def test_mean_maps_and_their_difference(data):
     expected = ds.isel(sample=positions).mean("sample")
     assert np.allclose(mean.relevance.values, expected["relevance"].values, atol=1e-6)
     assert np.allclose(mean.input.values, expected["input"].values, atol=1e-6)
-    many = means.mean_picture(source, np.arange(1000), most=10)
-    spread = np.linspace(0, 999, 10).astype(int)
+    many = means.mean_picture(source, np.arange(1000), most=24)
+    spread = [*range(12), *range(988, 1000)]
+    assert np.concatenate(means.runs(np.arange(30), 99)).tolist() == list(range(30))
     assert np.allclose(many.relevance.values, ds["relevance"].values[spread].mean(0), atol=1e-6)
     minus = means.difference(mean, many)
     assert np.allclose(minus.relevance.values, mean.relevance.values - many.relevance.values)
