@@ -22,6 +22,7 @@ from fxrelay_analysis.stages.extend import (
     extend_pca,
 )
 from fxrelay_analysis.stages.fisher import fisher
+from fxrelay_analysis.stages.gap import gap_statistic
 from fxrelay_analysis.stages.graph import affinity, neighbours
 from fxrelay_analysis.stages.hierarchy import agglomerative, cut_dendrogram, dendrogram
 from fxrelay_analysis.stages.manifold import tsne, umap
@@ -43,7 +44,7 @@ from fxrelay_analysis.stages.preprocess import (
 from fxrelay_analysis.stages.prototypes import prototypes
 from fxrelay_analysis.stages.separation import calinski_harabasz, davies_bouldin, silhouette
 from fxrelay_analysis.stages.spectral import spectral_embedding
-from fxrelay_analysis.stages.stability import gap_statistic, stability
+from fxrelay_analysis.stages.stability import stability
 from fxrelay_analysis.stages.suspicion import isolation, surplus, suspicion
 from fxrelay_analysis.stages.unfold import isomap, lle, mds
 from fxrelay_analysis.stages.validity import eigengap, sizes

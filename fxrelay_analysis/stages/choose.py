@@ -9,6 +9,7 @@ import xarray as xr
 
 from fxrelay.schema import COMPONENT, N_CLUSTERS
 from fxrelay_analysis.stage import Stage
+from fxrelay_analysis.stages.gap import GAP, GAP_ERROR
 from fxrelay_analysis.stages.mixture import AIC, BIC
 from fxrelay_analysis.stages.points import dataset
 from fxrelay_analysis.stages.separation import (
@@ -16,7 +17,7 @@ from fxrelay_analysis.stages.separation import (
     DAVIES_BOULDIN,
     MEAN_SILHOUETTE,
 )
-from fxrelay_analysis.stages.stability import GAP, GAP_ERROR, STABILITY
+from fxrelay_analysis.stages.stability import STABILITY
 from fxrelay_analysis.stages.validity import EIGENGAP
 
 Array = np.ndarray[Any, Any]

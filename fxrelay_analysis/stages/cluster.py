@@ -74,7 +74,7 @@ class kmeans(Clustering):
     def compute(
         embedding: xr.DataArray | xr.Dataset,
         *,
-        n_clusters: Any,
+        n_clusters: list[int],
         n_starts: int,
         init: str,
         n_iterations: int,
@@ -122,7 +122,7 @@ class spectral_clustering(Stage):
 
     @staticmethod
     def compute(
-        spectrum: xr.DataArray | xr.Dataset, *, n_clusters: Any, assign: str, seed: int
+        spectrum: xr.DataArray | xr.Dataset, *, n_clusters: list[int], assign: str, seed: int
     ) -> xr.DataArray:
         """Return `clustering_spectral_clustering`, dims (sample, n_clusters), int32.
 
@@ -143,15 +143,14 @@ class spectral_clustering(Stage):
         return swept(labels, given.ids, SPECTRAL_CLUSTERING, N_CLUSTERS, counts, leading=True)
 
 
-def checked_counts(n_clusters: Any, n_samples: int, where: str, least: int = 1) -> list[int]:
-    """Return the numbers of clusters of a sweep as a list.
+def checked_counts(counts: list[int], n_samples: int, where: str, least: int = 1) -> list[int]:
+    """Return the numbers of clusters of a sweep.
 
     Raises
     ------
     ValueError
         If there are fewer samples than clusters, or than `least`.
     """
-    counts = [int(k) for k in np.atleast_1d(np.asarray(n_clusters, np.int64))]
     if max(*counts, least) > n_samples:
         raise ValueError(
             f"{where}: needs at least as many samples as clusters, {max(*counts, least)}; got "

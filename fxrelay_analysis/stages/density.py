@@ -47,7 +47,7 @@ class dbscan(PointStage):
     def compute(
         embedding: xr.DataArray | xr.Dataset,
         *,
-        eps: Any,
+        eps: list[float],
         min_samples: int,
         metric: str,
         unit_rows: bool | None,
@@ -63,15 +63,14 @@ class dbscan(PointStage):
 
         given = points(embedding, "dbscan", unit_rows)
         x, kind = measured(given, metric, "dbscan")
-        values = [float(value) for value in np.atleast_1d(np.asarray(eps, np.float64))]
-        core = np.zeros((len(x), len(values)), bool)
+        core = np.zeros((len(x), len(eps)), bool)
         labels = []
         with solving():
-            for column, value in enumerate(values):
+            for column, value in enumerate(eps):
                 fit = Solver(eps=value, min_samples=min_samples, metric=kind, n_jobs=1).fit(x)
                 core[fit.core_sample_indices_, column] = True
                 labels.append(fit.labels_)
-        found = swept(labels, given.ids, DBSCAN, EPS, values)
+        found = swept(labels, given.ids, DBSCAN, EPS, eps)
         return dataset({DBSCAN: found, CORE: ((SAMPLE, EPS), core)}, given.ids)
 
 
@@ -112,7 +111,7 @@ class hdbscan(PointStage):
     def compute(
         embedding: xr.DataArray | xr.Dataset,
         *,
-        min_cluster_size: Any,
+        min_cluster_size: list[int],
         metric: str,
         unit_rows: bool | None,
         **options: Any,
@@ -128,16 +127,16 @@ class hdbscan(PointStage):
         from sklearn.cluster import HDBSCAN as Solver
 
         given = points(embedding, "hdbscan", unit_rows)
-        sizes = [int(size) for size in np.atleast_1d(np.asarray(min_cluster_size, np.int64))]
-        least = max(*sizes, options["min_samples"] or 2)
+        least = max(*min_cluster_size, options["min_samples"] or 2)
         need_samples(given, least, "hdbscan", "Lower min_cluster_size and min_samples.")
         x, kind = measured(given, metric, "hdbscan")
         with solving():
             fits = [
                 Solver(min_cluster_size=size, metric=kind, n_jobs=1, copy=True, **options).fit(x)
-                for size in sizes
+                for size in min_cluster_size
             ]
-        found = swept([f.labels_ for f in fits], given.ids, HDBSCAN, MIN_CLUSTER_SIZE, sizes)
+        labels = [fit.labels_ for fit in fits]
+        found = swept(labels, given.ids, HDBSCAN, MIN_CLUSTER_SIZE, min_cluster_size)
         share = np.stack([fit.probabilities_ for fit in fits], axis=1)
         known = ((SAMPLE, MIN_CLUSTER_SIZE), np.where(found.values < 0, 0, share))
         return dataset({HDBSCAN: found, PROBABILITY: known}, given.ids)

@@ -109,7 +109,7 @@ class agglomerative(Clustering):
     def compute(
         embedding: xr.DataArray | xr.Dataset,
         *,
-        n_clusters: Any,
+        n_clusters: list[int],
         linkage: str,
         metric: str,
         unit_rows: bool | None,
@@ -140,7 +140,7 @@ class cut_dendrogram(Stage):
     height = Reals(1.0, low=0, doc="Greatest heights of a merge: a number or several, > 0.")
 
     @staticmethod
-    def compute(tree: xr.Dataset, *, height: Any) -> xr.DataArray:
+    def compute(tree: xr.Dataset, *, height: list[float]) -> xr.DataArray:
         """Return `clustering_dendrogram`, dims (sample, height), int32.
 
         Merges are undone from the last one down to the first that is higher than `height`, so that

@@ -1,27 +1,18 @@
-"""Whether a clustering comes again: under resampling, and against data without clusters."""
+"""Whether a clustering comes again when only a part of the samples is clustered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import param
 import xarray as xr
 
-from fxrelay.schema import N_CLUSTERS, SAMPLE
-from fxrelay_analysis.stage import Counts, Stage, resolve, variable
-from fxrelay_analysis.stages.cluster import (
-    LEADING_DOC,
-    Clustering,
-    checked_counts,
-    kmeans,
-    parts,
-    solving,
-    spectral_clustering,
-)
+from fxrelay.schema import SAMPLE
+from fxrelay_analysis.stage import Stage, resolve, variable
+from fxrelay_analysis.stages.cluster import kmeans, spectral_clustering
 from fxrelay_analysis.stages.density import dbscan, hdbscan
 from fxrelay_analysis.stages.hierarchy import agglomerative
 from fxrelay_analysis.stages.mixture import gaussian_mixture
-from fxrelay_analysis.stages.points import dataset, points
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.spectral import SPECTRAL
 from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
@@ -31,8 +22,6 @@ Array = np.ndarray[Any, Any]
 STABILITY: Final = "stability"
 STABILITY_SPREAD: Final = "stability_spread"
 CLUSTER_STABILITY: Final = "cluster_stability"
-GAP: Final = "gap"
-GAP_ERROR: Final = "gap_error"
 #: method -> clustering that is repeated
 CLUSTERINGS: Final[Mapping[str, type[Stage]]] = {
     stage.__name__: stage
@@ -108,57 +97,6 @@ class stability(Stage):
         )
 
 
-class gap_statistic(Clustering):
-    """Compare the spread within k clusters with that in data without any.
-
-    gap(k) = mean_b log W_kb - log W_k, W the squared distances to the means of k-means; reference
-    b is uniform in the box of the samples along their principal axes. `gap_error` is
-    sd_b (1 + 1/B)^1/2; the least k with gap(k) >= gap(k+1) - gap_error(k+1) is suggested.
-    (Tibshirani, Walther and Hastie 2001, section 3.)
-    """
-
-    version: ClassVar[int] = 1
-    n_clusters = Counts(range(1, 9), low=1, doc=Clustering.param.n_clusters.doc)
-    n_references = param.Integer(10, bounds=(2, None), doc="Data sets without clusters.")
-    n_starts = param.Integer(4, bounds=(1, None), doc="Random starts of k-means.")
-    leading = param.Boolean(True, doc=LEADING_DOC)
-    seed = param.Integer(0, bounds=(0, None), doc="Seed of references and starts.")
-
-    @staticmethod
-    def compute(
-        embedding: xr.DataArray | xr.Dataset,
-        *,
-        n_clusters: Any,
-        n_references: int,
-        n_starts: int,
-        leading: bool,
-        unit_rows: bool | None,
-        seed: int,
-    ) -> xr.Dataset:
-        """Return `gap` and `gap_error`, dim n_clusters.
-
-        Raises
-        ------
-        ValueError
-            If there are fewer samples than clusters, or a value is not finite.
-        """
-        given = points(embedding, "gap_statistic", unit_rows)
-        counts = checked_counts(n_clusters, len(given.rows), "gap_statistic")
-        random = np.random.default_rng(seed)
-        gaps, errors = [], []
-        with solving():
-            for k, x in parts(given, counts, leading):
-                own = _log_spread(x, k, n_starts, seed)
-                others = [
-                    _log_spread(_box(x, random), k, n_starts, seed) for _ in range(n_references)
-                ]
-                gaps.append(np.mean(others) - own)
-                errors.append(np.std(others) * np.sqrt(1 + 1 / n_references))
-        return dataset(
-            {GAP: ((N_CLUSTERS,), gaps), GAP_ERROR: ((N_CLUSTERS,), errors)}, {N_CLUSTERS: counts}
-        )
-
-
 def _draws(n: int, count: int, share: float, replace: bool, seed: int) -> Iterator[Array]:
     random, size = np.random.default_rng(seed), max(2, round(share * n))
     return (np.sort(random.choice(n, min(size, n), replace=replace)) for _ in range(count))
@@ -166,7 +104,7 @@ def _draws(n: int, count: int, share: float, replace: bool, seed: int) -> Iterat
 
 def _repeated(
     array: xr.DataArray, found: xr.DataArray, sweep: Sweep, method: str, parameters: dict[str, Any]
-) -> Any:
+) -> Callable[[Array], Array]:
     """Return a function: positions of a draw -> its labels (n, columns), as `found` was swept."""
     stage, dims = CLUSTERINGS[method], list(sweep.shape)
     known = [name for name in stage.param if name in dims]
@@ -212,19 +150,3 @@ def _similar(sweep: Sweep, rows: Array, labels: Array) -> Array:
                 ]
                 out[column, cluster] = max(both, default=0.0)
     return out
-
-
-def _box(x: Array, random: np.random.Generator) -> Array:
-    """Return uniform points (n, d) in the box of x along its principal axes."""
-    centre = x.mean(axis=0)
-    axes = np.linalg.svd(x - centre, full_matrices=False)[2]
-    along = (x - centre) @ axes.T
-    drawn: Array = random.uniform(along.min(axis=0), along.max(axis=0), along.shape) @ axes
-    return drawn
-
-
-def _log_spread(x: Array, k: int, n_starts: int, seed: int) -> float:
-    from sklearn.cluster import KMeans
-
-    spread = KMeans(k, n_init=n_starts, random_state=seed).fit(x).inertia_
-    return float(np.log(max(spread, np.finfo(np.float64).tiny)))
