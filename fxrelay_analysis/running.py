@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import SAMPLE, SUSPICION, describe
 from fxrelay_analysis.assembling import joined
@@ -13,6 +12,7 @@ from fxrelay_analysis.netcdf import NETCDF
 from fxrelay_analysis.pipeline import Pipeline, listed
 from fxrelay_analysis.shelf import Key
 from fxrelay_analysis.store import ATTEMPTS, Damaged, Held, Store, stage_key
+from fxrelay_analysis.threads import one_thread
 
 #: folder of the results of whole runs in a store
 RUNS: Final = "pipeline"
@@ -165,7 +165,7 @@ def compute(
     StepFailed
         If a step fails and `reporting` is false.
     """
-    with threadpool_limits(1):
+    with one_thread():
         for _ in range(ATTEMPTS):
             try:
                 done = _steps(pipeline, held, store, reporting, tick)

@@ -2,12 +2,15 @@
 
 import functools
 import pickle
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import param
 import pytest
 import xarray as xr
+from threadpoolctl import threadpool_info
 
 from fxrelay.execute import Dask, Processes, Serial
 from fxrelay_analysis import Store, running, spray, stages
@@ -15,6 +18,7 @@ from fxrelay_analysis.pipeline import Pipeline, Step
 from fxrelay_analysis.presets import SPRAY
 from fxrelay_analysis.progress import Progress
 from fxrelay_analysis.running import StepFailed
+from fxrelay_analysis.threads import one_thread
 from tests.fxrelay_analysis.test_spray import FAST, relevance
 
 
@@ -103,6 +107,37 @@ def test_a_category_that_fails_does_not_lose_the_others(ds, how):
         "shows where it happened."
     ]  # fmt: skip
     assert [str(w.message) for w in caught] == messages
+
+
+def test_threads_do_not_lift_the_limit_for_one_another():
+    def blas():
+        return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+    entered, leave, done = threading.Event(), threading.Event(), []
+
+    def other():
+        with one_thread():
+            entered.set()
+            leave.wait(10)
+        done.append(blas())
+
+    before, thread = blas(), threading.Thread(target=other)
+    with one_thread():
+        thread.start()
+        assert entered.wait(10)
+        assert blas() == {1}
+    assert blas() == {1}
+    leave.set()
+    thread.join()
+    assert done == [before]
+
+
+def test_threads_of_one_process_give_the_same_bits_and_share_a_store(ds, tmp_path):
+    expected, store = quiet(ds, parameters=FAST), Store(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: quiet(ds, parameters=FAST, store=store), range(4)))
+    for tree in found:
+        xr.testing.assert_identical(tree, expected)
 
 
 def test_errors_may_be_raised_with_their_cause(ds):
