@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import Counts, Stage, labelled
 from fxrelay_analysis.stages.points import Points, PointStage, points
 from fxrelay_analysis.stages.vectors import unit
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 KMEANS: Final = CLUSTERING + "kmeans"
@@ -172,7 +172,7 @@ def solving() -> Iterator[None]:
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 

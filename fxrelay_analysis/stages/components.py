@@ -7,12 +7,12 @@ import numpy as np
 import param
 import xarray as xr
 from scipy.linalg import eigh, svd
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import AXIS, EMBEDDING, FEATURE, SAMPLE
 from fxrelay_analysis.stages.distances import PRECOMPUTED
 from fxrelay_analysis.stages.points import Points, PointStage, dataset, noted, points
 from fxrelay_analysis.stages.vectors import oriented, signs
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 PCA: Final = EMBEDDING + "pca"
@@ -69,7 +69,7 @@ class pca(PointStage):
         given = points(features, "pca", unit_rows)
         x = given.scaled()
         centre, free = x.mean(axis=0), max(len(x) - 1, 1)
-        with threadpool_limits(1):
+        with one_thread():
             length, directions = SOLVERS[solver](x - centre, min(n_components, *x.shape), seed)
             flat = (x - centre) @ directions
         variance, total = np.square(length) / free, np.square(x - centre).sum() / free
@@ -124,7 +124,7 @@ class kernel_pca(PointStage):
         """
         given = points(features, "kernel_pca", unit_rows)
         rule = options | {"gamma": 1 / given.rows.shape[1] if gamma is None else gamma}
-        with threadpool_limits(1):
+        with one_thread():
             values = _kernel(given, rule)
             mean = values.mean(axis=0)
             centred = values - mean - mean[:, None] + mean.mean()

@@ -7,7 +7,6 @@ import param
 import xarray as xr
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import AXIS, EMBEDDING, SAMPLE
 from fxrelay_analysis.stage import Stage
@@ -15,6 +14,7 @@ from fxrelay_analysis.stages.graph import matrix
 from fxrelay_analysis.stages.laplacians import eigenpairs
 from fxrelay_analysis.stages.points import dataset, noted
 from fxrelay_analysis.stages.vectors import oriented
+from fxrelay_analysis.threads import one_thread
 
 DIFFUSION: Final = EMBEDDING + "diffusion_map"
 DIFFUSION_EIGENVALUE: Final = "diffusion_eigenvalue"
@@ -48,7 +48,7 @@ class diffusion_map(Stage):
         weights = walk(affinities, density)
         degree = np.asarray(weights.sum(axis=1)).ravel()
         skip = int(connected_components(weights, directed=False, return_labels=False) == 1)
-        with threadpool_limits(1):
+        with one_thread():
             found, vectors = eigenpairs(weights, min(n_components + skip, len(degree)))
         values, vectors = 1 - found[skip:], vectors[:, skip:]
         psi = oriented(vectors * np.sqrt(degree.sum() / degree)[:, None])

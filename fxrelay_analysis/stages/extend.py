@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import numpy as np
 import param
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import SAMPLE
 from fxrelay_analysis.stage import Stage, variable
@@ -30,6 +29,7 @@ from fxrelay_analysis.stages.points import need_features, placed, points
 from fxrelay_analysis.stages.preprocess import checked, ids
 from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
 from fxrelay_analysis.stages.validity import clustering_of
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 
@@ -51,7 +51,7 @@ class extend_pca(Stage):
         known = variable(fitted, PCA, "extend_pca")
         given = points(new, "extend_pca", bool(known.attrs["unit_rows"]))
         need_features(given, fitted[CENTRE].size, "extend_pca")
-        with threadpool_limits(1):
+        with one_thread():
             flat = (given.scaled() - fitted[CENTRE].values) @ fitted[DIRECTION].values.T
         return placed(flat, given.ids, str(known.dims[1]), PCA)
 
@@ -83,7 +83,7 @@ class extend_kernel_pca(Stage):
         given = points(new, "extend_kernel_pca", bool(rule["unit_rows"]))
         need_alike(len(old.rows), len(known), "extend_kernel_pca")
         need_features(given, old.rows.shape[1], "extend_kernel_pca")
-        with threadpool_limits(1):
+        with one_thread():
             precomputed = rule["kernel"] == PRECOMPUTED
             kernel = given.rows if precomputed else evaluate(given.scaled(), old.scaled(), rule)
             centred = kernel - kernel.mean(axis=1, keepdims=True) - mean + mean.mean()

@@ -7,7 +7,6 @@ import numpy as np
 import param
 import xarray as xr
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import EMBEDDING
 from fxrelay_analysis.stages.distances import DISTANCE, PRECOMPUTED
@@ -22,6 +21,7 @@ from fxrelay_analysis.stages.points import (
     points,
 )
 from fxrelay_analysis.stages.preprocess import ids
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 TSNE: Final = EMBEDDING + "tsne"
@@ -102,7 +102,7 @@ class tsne(PointStage):
         x, coords, metric = _near(embedding, metric, perplexity, unit_rows)
         plain, n = metric != PRECOMPUTED, x.shape[0]
         leading = plain and init == "pca"
-        with threadpool_limits(1):
+        with one_thread():
             solver = Solver(
                 perplexity=min(perplexity, (n - 1) / 3),
                 learning_rate=learning_rate or max(50.0, n / 48),
@@ -192,7 +192,7 @@ class umap(PointStage):
                 f"umap: needs min_dist <= spread; got {close} > {options['spread']}. Change one."
             )
         steps = {"n_neighbors": n_neighbours, "random_state": seed, "n_jobs": 1}
-        with threadpool_limits(1), warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "using precomputed metric")  # no inverse: not asked
             x, kind = measured(given, metric, "umap")
             flat = _umap()(metric=kind, **steps, **options).fit_transform(x.astype(np.float32))

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import EIGENVALUE
 from fxrelay_analysis.stage import Stage
@@ -17,6 +16,7 @@ from fxrelay_analysis.stages.graph import affinity
 from fxrelay_analysis.stages.points import placed
 from fxrelay_analysis.stages.preprocess import ids
 from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 VANISHING: Final = 1e-9  # eigenvalues of a walk that forgets at once: nothing extends
@@ -72,7 +72,7 @@ class nystroem(Stage):
         need_alike(len(features), len(distance), "nystroem")
         rank, last = scale_rank or distance.shape[1], float(np.median(distance[:, -1])) or 1.0
         flat = np.empty((len(new), vectors.shape[1]))
-        with threadpool_limits(1):
+        with one_thread():
             for part, away in crossed(features, new, near.attrs["metric"], "nystroem"):
                 weights = edges(away, distance, mode, sigma or last, rank)
                 flat[part] = operator(weights)

@@ -9,7 +9,6 @@ import xarray as xr
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, shortest_path
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import EMBEDDING
 from fxrelay_analysis.stages.points import (
@@ -22,6 +21,7 @@ from fxrelay_analysis.stages.points import (
     pairwise,
     points,
 )
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 LLE: Final = EMBEDDING + "lle"
@@ -91,7 +91,7 @@ class lle(PointStage):
         fit = Solver(
             n_neighbors=n_neighbours, eigen_solver=chosen, random_state=seed, n_jobs=1, **options
         )
-        with threadpool_limits(1):
+        with one_thread():
             flat = fit.fit_transform(given.scaled())
         return embedded(flat, given.ids, "lle", error=float(fit.reconstruction_error_))
 
@@ -135,7 +135,7 @@ class isomap(PointStage):
         given = points(features, "isomap", unit_rows)
         least = max(n_neighbours if radius is None else 0, n_components) + 1
         need_samples(given, least, "isomap", "Lower n_neighbours or n_components.")
-        with threadpool_limits(1):
+        with one_thread():
             away = apart(given, metric, "isomap")
             near = away <= radius if radius is not None else _nearest(away, n_neighbours)
             edges, parts = _joined(away, near | near.T)
@@ -185,7 +185,7 @@ class mds(PointStage):
 
         given = points(features, "mds", unit_rows)
         need_samples(given, n_components + 1, "mds", "Lower n_components.")
-        with threadpool_limits(1):
+        with one_thread():
             away = apart(given, metric, "mds")
             flat, ordinal = classical(away, n_components), method == "nonmetric"
             stress = _stress(away, pairwise(flat))

@@ -80,12 +80,6 @@ def cluster_array(sweep: Sweep, values: Array, name: str) -> xr.DataArray:
     return sweep.array(values, (CLUSTER,), {CLUSTER: np.arange(values.shape[1])}, name)
 
 
-def cluster_table(values: Array, k: Array, name: str) -> xr.DataArray:
-    """Return values (n_clusters, cluster) with their labels and what the schema says of `name`."""
-    coords = {N_CLUSTERS: k, CLUSTER: np.arange(values.shape[1])}
-    return labelled(xr.DataArray(values, coords, (N_CLUSTERS, CLUSTER)), name)
-
-
 def width(sweep: Sweep) -> int:
     """Return the number of clusters that a table over a sweep has room for."""
     most = int(sweep.labels.max()) + 1
