@@ -184,7 +184,9 @@ class Notes:
                     f"notes: {str(self.path)!r} was being written by another process for "
                     f"{PATIENCE:.0f} s. Try again."
                 ) from error
-            except PermissionError as error:
+            except OSError as error:
+                if error.strerror is None:  # says by itself what is wrong
+                    raise
                 raise OSError(
                     f"notes: needs to write {str(self.path)!r}; got {error.strerror}. Make the "
                     "folder writable, or open a copy of the project."

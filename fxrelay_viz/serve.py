@@ -21,7 +21,7 @@ PAGE: Final = (
     "color-scheme: light dark; }"
 )
 #: no message from a browser is larger, so that nobody fills the memory with an upload
-MOST_UPLOAD: Final = 8 * 2**20
+MOST_UPLOAD: Final = 16 * 2**20
 #: a session is given back so long after its page was closed, in milliseconds
 UNUSED: Final = 3_000
 

@@ -1,4 +1,9 @@
-"""All that was opened: projects by name, each with its attributions and analyses."""
+"""All that was opened: projects by name, each with its attributions and analyses.
+
+There is one workspace in a process, and all sessions share it: sample ids, the variables and
+embeddings that somebody looked at, spatial indices, the last 128 MB of pictures, and notes. A
+session holds its state, its recipe, its history and one bool a sample of the open category.
+"""
 
 import threading
 from collections.abc import Mapping
