@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from fxrelay.execute import Executor, Serial, executor
-from fxrelay.schema import CLASS, LABEL, RANKING, RELEVANCE, SAMPLE, TARGET, validate
+from fxrelay.schema import CLASS, LABEL, LEADING, RANKING, RELEVANCE, SAMPLE, validate
 from fxrelay_analysis import running
 from fxrelay_analysis.pipeline import Parameters, Pipeline
 from fxrelay_analysis.presets import PIPELINES
@@ -227,10 +227,14 @@ def _categories(ds: xr.Dataset, category: str) -> dict[str, Rows]:
             f"spray: needs category={category!r} as a variable with dims ('{SAMPLE}',); got "
             f"variables {found}. Name one of them or add yours with ds.assign(...)."
         )
-    if TARGET in ds[RELEVANCE].dims:
+    if not ds.sizes[SAMPLE]:
+        raise ValueError("spray: needs samples; got none. Look at how they were selected.")
+    several = [dim for dim in LEADING if dim != SAMPLE and dim in ds[RELEVANCE].dims]
+    if several:
         raise ValueError(
-            f"spray: needs one explained target per sample; got the dimension '{TARGET}'. "
-            f"Pick one with ds.isel({TARGET}=0)."
+            f"spray: needs one explained {' and '.join(several)} per sample; got the dimension "
+            + " and ".join(f"'{dim}'" for dim in several)
+            + f". Pick one with ds.isel({', '.join(f'{dim}=0' for dim in several)})."
         )
     values = ds[category].values
     kinds = _kinds(values, category)

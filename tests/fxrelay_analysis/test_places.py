@@ -239,6 +239,28 @@ def test_bad_categories_are_told_in_the_tree(kind):
             assert group["prototype"].isel(cluster=0).isin(group["sample"]).all()
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda ds: ds.isel(sample=slice(0, 0)),
+         "spray: needs samples; got none. Look at how they were selected."),
+        (lambda ds: ds.drop_vars("label"), "spray: needs category='label' as a variable with dims"),
+        (lambda ds: ds.assign(relevance=ds["relevance"].expand_dims(
+            {"target": 2, "condition": 1}, axis=(1, 2))),
+         "spray: needs one explained target and condition per sample; got the dimension 'target' "
+         "and 'condition'. Pick one with ds.isel(target=0, condition=0)."),
+        (lambda ds: ds.transpose("x", ..., "sample"), "'relevance' needs 'sample' as"),
+        (lambda ds: ds.assign_coords(sample=np.zeros(150, int)),
+         "'sample' ids need to be unique; got [0] more than once."),
+        (lambda ds: ds.assign(label=-ds["label"]).drop_vars("class"), "got ['-1', '-2']. Rename"),
+    ],
+)  # fmt: skip
+def test_bad_data_are_refused_before_work_starts(ds, change, text):
+    with pytest.raises(ValueError, match=r"spray|validate") as caught:
+        quiet(change(ds))
+    assert text in str(caught.value)
+
+
 def _square(x):
     if x == 7:
         raise Odd("seven", "is odd")
