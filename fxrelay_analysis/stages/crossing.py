@@ -53,10 +53,18 @@ def crossed(
 
 
 def closest(away: Array, k: int) -> tuple[Array, Array]:
-    """Return positions (m, k) and distances (m, k) of the k old samples nearest to each new one."""
+    """Return positions (m, k) and distances (m, k) of the k old samples nearest to each new one.
+
+    Equal distances are ordered by position.
+    """
     k = min(k, away.shape[1])
-    index = np.argsort(away, axis=1, kind="stable")[:, :k]
-    return index, np.take_along_axis(away, index, axis=1)
+    index = np.argpartition(away, k - 1, axis=1)[:, :k]
+    distance = np.take_along_axis(away, index, axis=1)
+    order = np.lexsort((index, distance), axis=1)
+    index, distance = (np.take_along_axis(part, order, axis=1) for part in (index, distance))
+    for row in np.flatnonzero((away <= distance[:, -1:]).sum(axis=1) > k):  # ties with the last
+        index[row] = np.argsort(away[row], kind="stable")[:k]
+    return index, distance
 
 
 def edges(away: Array, near: Array, mode: str, width: float, rank: int) -> Array:

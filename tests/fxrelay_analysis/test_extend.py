@@ -1,8 +1,11 @@
 """New samples on maps that exist: who was there stays, who is new lands among his like."""
 
+import hypothesis
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA, KernelPCA
 from sklearn.manifold import trustworthiness
@@ -10,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from fxrelay_analysis import stages
-from fxrelay_analysis.stages.crossing import CROSS_METRICS
+from fxrelay_analysis.stages.crossing import CROSS_METRICS, closest
 
 RANDOM = np.random.default_rng(0)
 
@@ -23,6 +26,16 @@ def rows(values):
 OLD = rows(np.concatenate([RANDOM.normal(0, 1, (40, 4)), RANDOM.normal(5, 1, (40, 4))]))
 NEW = rows(np.concatenate([RANDOM.normal(0, 1, (5, 4)), RANDOM.normal(5, 1, (5, 4))]))
 NEAR = stages.neighbours(OLD, n_neighbours=8)
+
+
+@hypothesis.given(
+    arrays(float, (3, 9), elements=st.sampled_from([0.0, 1.0, 2.5, np.inf])), st.integers(1, 12)
+)
+def test_the_closest_are_ordered_by_position_where_equal(away, k):
+    index, distance = closest(away, k)
+    expected = np.argsort(away, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_array_equal(distance, np.take_along_axis(away, expected, axis=1))
 
 
 @pytest.mark.parametrize("whiten", [False, True])
