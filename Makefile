@@ -31,12 +31,16 @@ slow: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/clever_hans.py
+	$(BIN)/python benchmarks/artefacts.py
+	$(BIN)/python benchmarks/suppression.py
 	$(BIN)/python benchmarks/zoo.py
 	$(BIN)/python benchmarks/photos.py
 	$(BIN)/python benchmarks/work.py
 	$(BIN)/python benchmarks/speed.py --compile epsilon_gamma_box epsilon_gamma_vit
 	$(BIN)/python benchmarks/many.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/viewer.py
+	$(BIN)/python benchmarks/million.py
 	$(BIN)/python benchmarks/analysis.py
 	$(BIN)/python benchmarks/analysis.py --large
 

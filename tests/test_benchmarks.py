@@ -1,5 +1,6 @@
 """Every benchmark runs at its smallest size, so that none can rot."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,18 @@ def test_clever_hans_runs(tmp_path):
     out = run("clever_hans.py", "--seeds", 1, "--controls", 0, "--per-class", 100,
               "--out", tmp_path, "--no-record")  # fmt: skip
     assert "of 1 runs right." in out
+
+
+def test_artefacts_run(tmp_path):
+    out = run("artefacts.py", "--tiny", "--folder", tmp_path, "--no-record")
+    assert "digits-small-watermark-1-0.5-seed0-60x3 spray [" in out
+    assert "digits-small-clean-seed0-60x1 plain SpRAy, eigengap []" in out
+
+
+def test_suppression_runs(tmp_path):
+    out = run("suppression.py", "--kinds", "watermark", "--shares", 0.5, "--seeds", 1,
+              "--per-class", 60, "--epochs", 2, "--folder", tmp_path, "--no-record")  # fmt: skip
+    assert "| watermark | 0.5 | 1 |" in out
 
 
 def test_zoo_runs():
@@ -65,6 +78,22 @@ def test_many_samples_are_measured():
     assert "| 400 | 64 | approximate |" in out
 
 
+def test_the_viewers_server_is_measured():
+    out = run("million.py", "--samples", 3000, "--shard", 1000, "--repeats", 1, "--no-record")
+    assert "| mean maps of 8 clusters |" in out
+
+
+@pytest.mark.browser
+def test_viewer_runs():
+    pytest.importorskip("playwright")
+    if shutil.which("chromium") is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    out = run(
+        "viewer.py", "--sizes", 3000, "--repeats", 2, "--cycles", 1, "--idle", 0, "--no-record"
+    )
+    assert "| selection → 24 images, s (p95 ≤ 0.5) |" in out
+
+
 def test_every_script_is_tested_here():
-    scripts = {p.name for p in HERE.glob("*.py")} - {"record.py", "cases.py"}
+    scripts = {p.name for p in HERE.glob("*.py")} - {"record.py", "cases.py", "browser.py"}
     assert all(name in Path(__file__).read_text() for name in scripts)
