@@ -60,7 +60,7 @@ class lle(PointStage):
     solver = param.Selector(
         default="auto",
         objects=["auto", "arpack", "dense"],
-        doc="Eigenvalue solver; auto: dense up to 600 samples.",
+        doc="Eigenvalue solver; auto: dense up to 600 samples, arpack above if it succeeds.",
     )
     seed = param.Integer(0, bounds=(0, None), doc="Seed of arpack's start.")
 
@@ -79,21 +79,27 @@ class lle(PointStage):
         Raises
         ------
         ValueError
-            If there are too few samples or neighbours for the axes, or a value is not finite.
+            If there are too few samples or neighbours for the axes, a value is not finite, or no
+            solver copes with the neighbours (duplicates).
         """
         from sklearn.manifold import LocallyLinearEmbedding as Solver
 
         given, q = points(features, "lle", unit_rows), options["n_components"]
         need_samples(given, max(n_neighbours, q + 1) + 1, "lle", "Lower n_neighbours.")
         _need_neighbours(options["method"], q, n_neighbours)
-        small = len(given.rows) <= DENSE
-        chosen = {"auto": "dense" if small else "arpack"}.get(solver, solver)
-        fit = Solver(
-            n_neighbors=n_neighbours, eigen_solver=chosen, random_state=seed, n_jobs=1, **options
+        tries = {"auto": ["arpack", "dense"][len(given.rows) <= DENSE :]}.get(solver, [solver])
+        steps = {"n_neighbors": n_neighbours, "random_state": seed, "n_jobs": 1}
+        with one_thread(), np.errstate(all="ignore"):
+            for kind in tries:
+                fit = _fitted(Solver(eigen_solver=kind, **steps, **options), given.scaled())
+                if fit is not None:
+                    loss = float(fit.reconstruction_error_)
+                    return embedded(fit.embedding_, given.ids, "lle", error=loss)
+        raise ValueError(
+            f"lle: needs neighbours in general position for method='{options['method']}' and "
+            f"solver='{tries[-1]}'; got a singular problem. Drop duplicates, use method='standard' "
+            "or solver='dense'."
         )
-        with one_thread():
-            flat = fit.fit_transform(given.scaled())
-        return embedded(flat, given.ids, "lle", error=float(fit.reconstruction_error_))
 
 
 class isomap(PointStage):
@@ -204,6 +210,15 @@ def classical(away: Array, count: int) -> Array:
     centred = (mean + mean[:, None] - square - mean.mean()) / 2
     values, vectors = eigh(centred, subset_by_index=(n - count, n - 1))
     return (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1]
+
+
+def _fitted(solver: Any, x: Array) -> Any:
+    """Return the solver after its fit to x (n, d); None where it failed."""
+    try:
+        solver.fit(x)
+    except (ValueError, RuntimeError, np.linalg.LinAlgError):  # singular, or no convergence
+        return None
+    return solver if np.isfinite(solver.embedding_).all() else None
 
 
 def _need_neighbours(method: str, q: int, n_neighbours: int) -> None:

@@ -173,6 +173,24 @@ def test_lle_is_sklearns(method):
     np.testing.assert_allclose(abs(found), abs(oracle), atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["standard", "hessian", "ltsa"])
+def test_lle_turns_to_another_solver_where_one_fails(method):
+    many = rows(np.random.default_rng(2).normal(size=(620, 4)))
+    found = stages.lle(many, method=method, n_neighbours=8)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, stages.lle(many, method=method, n_neighbours=8))
+
+
+def test_lle_says_what_it_cannot():
+    same = rows(np.ones((40, 3)))
+    with pytest.raises(ValueError, match="lle") as caught:
+        stages.lle(same, method="modified", n_neighbours=8)
+    assert str(caught.value) == (
+        "lle: needs neighbours in general position for method='modified' and solver='dense'; got a "
+        "singular problem. Drop duplicates, use method='standard' or solver='dense'."
+    )
+
+
 def test_lle_needs_enough_neighbours():
     with pytest.raises(ValueError, match="lle") as caught:
         stages.lle(CLOUD, method="hessian")
