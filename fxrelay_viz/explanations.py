@@ -81,9 +81,17 @@ class Explanations:
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
-        """Names of the explained targets of a sample; one where there is no such dimension."""
-        n = self.ds.sizes.get(schema.TARGET, 1)
-        return tuple(f"target {k + 1}" for k in range(n)) if n > 1 else ("",)
+        """Names of the explained targets of a sample, each under every condition; one without."""
+        n, conditions = self.ds.sizes.get(schema.TARGET, 1), self._conditions
+        names = [f"target {k + 1}" if n > 1 else "" for k in range(n)]
+        return tuple(", ".join(filter(None, (t, c))) for t in names for c in conditions)
+
+    @cached_property
+    def _conditions(self) -> tuple[str, ...]:
+        n = self.ds.sizes.get(schema.CONDITION, 1)
+        if schema.CONDITION in self.ds.coords:
+            return tuple(str(name) for name in read(self.ds[schema.CONDITION]).values)
+        return tuple(f"condition {k + 1}" if n > 1 else "" for k in range(n))
 
     @cached_property
     def input_range(self) -> tuple[float, float]:
@@ -105,11 +113,13 @@ class Explanations:
         return self.classes[n] if 0 <= n < len(self.classes) else str(n)
 
     def target_name(self, position: int, target: int) -> str:
-        """Return the class that a target of a sample explains, for instance "cat"."""
-        if schema.TARGET not in self.ds.coords and schema.TARGET not in self.ds.data_vars:
+        """Return the class that a target of a sample explains, for instance "cat, wheels"."""
+        if schema.TARGET not in self.ds.variables:
             return self.targets[target]
+        number, condition = divmod(target, len(self._conditions))
         values = np.atleast_1d(read(self.ds[schema.TARGET][{schema.SAMPLE: position}]).values)
-        return self.class_name(values[min(target, len(values) - 1)])
+        name = self.class_name(values[min(number, len(values) - 1)])
+        return ", ".join(filter(None, (name, self._conditions[condition])))
 
     def margins(self, positions: np.ndarray) -> np.ndarray:
         """Return how far the largest output is above the second, one per position.
@@ -147,7 +157,7 @@ class Explanations:
         variable : str
             One of `shown`.
         target : int
-            Position along the dimension "target"; the last one for any beyond.
+            Position in `targets`; the last one for any beyond.
 
         Raises
         ------
@@ -224,10 +234,11 @@ def layout(values: xr.DataArray) -> tuple[str, ...] | None:
 
 
 def one_target(relevance: xr.DataArray, target: int) -> xr.DataArray:
-    """Return the relevance of one target and the first condition."""
-    last = {d: relevance.sizes[d] - 1 for d in relevance.dims if d in schema.LEADING[1:]}
-    place = {d: min(target, n) if d == schema.TARGET else 0 for d, n in last.items()}
-    return relevance.isel(place)
+    """Return the relevance of one of ``targets``: a target under a condition; the last beyond."""
+    n, m = (relevance.sizes.get(dim, 1) for dim in (schema.TARGET, schema.CONDITION))
+    number, condition = divmod(min(target, n * m - 1), m)
+    place = {schema.TARGET: number, schema.CONDITION: condition}
+    return relevance.isel({dim: k for dim, k in place.items() if dim in relevance.dims})
 
 
 def words_of(ds: xr.Dataset, variable: str) -> xr.DataArray | None:

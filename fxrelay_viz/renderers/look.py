@@ -37,7 +37,7 @@ class Look:
     variable : str
         The variable of relevance.
     target : int, >= 0
-        Position along the dimension "target".
+        Which of the explained targets, under which condition.
     blend : float, 0 to 1
         Opacity of the heatmap over the input, where it is strongest.
     percentile : float, over 0 to 100

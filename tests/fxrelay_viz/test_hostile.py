@@ -5,7 +5,9 @@ import json
 import zlib
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -140,3 +142,41 @@ def test_a_search_finds_by_id_tag_and_note(data):
     assert search(category, "tag:mark").nonzero()[0].tolist() == [4, 5]
     assert search(category, "note:also").nonzero()[0].tolist() == [9]
     assert search(category, "correct:false").sum() == (~category.column("correct")).sum()
+
+
+EVIL = "<img src=x onerror=alert(1)>\"'&"
+
+
+def test_names_from_data_are_texts_on_the_page(data):
+    from fxrelay_viz.app import Viewer
+    from fxrelay_viz.project import Project
+
+    ds, tree = data
+    names = [f"{EVIL}{k}" for k in range(10)]
+    ids = np.array([f"{EVIL}{i}" for i in ds["sample"].values])
+    ds = ds.assign_coords({"class": names, "sample": ids}).assign_attrs(model=EVIL)
+    ds = ds.assign({EVIL: ("sample", ids)})
+    groups = {
+        f"c{n}{EVIL}": node.to_dataset().assign_coords(
+            sample=[f"{EVIL}{i}" for i in node["sample"].values]
+        ).assign_attrs(not_analysed=EVIL)
+        for n, (name, node) in enumerate(tree.children.items()) if name != "ranking"
+    }  # fmt: skip
+    project = Project(ds, xr.DataTree.from_dict(groups), name=EVIL, method=EVIL, analysis=EVIL)
+    project.notes.tag(ids[:3], EVIL)
+    project.notes.note(ids[0], EVIL)
+    project.notes.keep(EVIL, "v1-x", EVIL)
+    viewer = Viewer(project)
+    pages = [board.html for board in viewer.boards.values()]
+    viewer.act("open", project.names[0])
+    viewer.act("cluster", "0")
+    viewer.act("show", "1")
+    for tab in ("clusters", "compare", "notes"):
+        viewer.act("tab", tab)
+        pages += [board.html for board in viewer.boards.values()]
+    viewer.session.message = EVIL
+    pages += [board.html for board in viewer.boards.values()]
+    assert sum("onerror" in page for page in pages) > 5
+    for page in pages:
+        assert "<img src=x" not in page
+        assert "\"'&" not in page

@@ -164,3 +164,21 @@ def test_other_inputs_targets_and_layers_are_variables():
 def test_ink_is_readable_and_numbers_are_plain():
     assert (ink_on("#ffffff"), ink_on("#0000ff")) == ("#1d2330", "#ffffff")
     assert b"\x00" not in svg(Scene(9, 9, (Text(0, 0, "a\x00\ud800b"),)))
+
+
+def test_targets_under_conditions_are_all_drawn():
+    values = RNG.normal(size=(4, 2, 3, 3, 20, 24))
+    ds = xr.Dataset(
+        {"relevance": (("sample", "target", "condition", "channel", "y", "x"), values)},
+        coords={"sample": np.arange(4), "condition": ["all", "wheels", "sky"],
+                "target": (("sample", "target"), [[1, 0]] * 4), "class": ["cat", "dog"]},
+    )  # fmt: skip
+    source = Explanations(ds)
+    assert source.targets[4] == "target 2, wheels"
+    assert source.target_name(0, 4) == "cat, wheels"
+    for t in range(6):
+        found = source.pictures([2], target=t)[0].relevance.values
+        assert (found == values[2, t // 3, t % 3]).all()
+    assert (source.pictures([2], target=99)[0].relevance.values == values[2, 1, 2]).all()
+    one = Explanations(ds.isel(target=0, condition=[0, 1]).drop_vars(["target", "condition"]))
+    assert one.targets == ("condition 1", "condition 2")
