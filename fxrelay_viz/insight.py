@@ -1,34 +1,22 @@
 """What a person asks next of samples and clusters: pure functions, plain data out.
 
-Neighbours, histograms, gaps in the spectrum, prototypes, comparisons, and why a cluster is flagged.
+Neighbours, histograms, gaps in the spectrum, prototypes and comparisons.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from fxrelay import schema
-from fxrelay_viz.category import Category, Rank
+from fxrelay_viz.category import Category
 from fxrelay_viz.explanations import CLASSED
-from fxrelay_viz.reading import read
+from fxrelay_viz.reasons import per_cluster
 
 #: a variable of numbers is counted in so many bins
 BINS: Final = 30
 #: a variable with more different values is no list of values
 MOST_VALUES: Final = 40
-#: what a score of a cluster says, by its variable
-MEANINGS: Final[Mapping[str, str]] = {
-    schema.SUSPICION: "how far the most separate small cluster stands off; above the threshold the "
-    "class is flagged",
-    "separability": "variance between this cluster and the rest over the variance within, against "
-    "that of a continuum",
-    "isolation": "edges of the neighbour graph that stay in the cluster for each one that leaves",
-    "silhouette": "1 is far from other clusters, 0 between two, below 0 in the wrong one",
-    "surplus": "how much more relevance one place gets here than in the rest of the class",
-    "cluster_size": "a strategy that few samples share is easily missed by looking at examples",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +179,7 @@ def prototypes(
 
 
 def _named_prototypes(category: Category, clustering: str, k: Any) -> dict[int, int]:
-    ids = _per_cluster(category, "prototype", k)
+    ids = per_cluster(category, "prototype", k)
     if ids is None or clustering != "kmeans":
         return {}
     places = category.places.get_indexer(ids)
@@ -264,77 +252,3 @@ def _most(found: np.ndarray, share: np.ndarray, name: str, classes: Sequence[str
     if name in CLASSED and text.isdecimal() and int(text) < len(classes):
         text = classes[int(text)]
     return f"{text} ({share[best]:.0%})"
-
-
-@dataclass(frozen=True)
-class Reason:
-    """A fact that speaks for or against a cluster: what, how much, and what that means."""
-
-    name: str
-    value: str
-    meaning: str = ""
-
-
-def why(category: Category, rank: Rank, cluster: int | None = None, k: Any = None) -> list[Reason]:
-    """Return what the analysis says of a cluster, by default of the most suspicious one.
-
-    Parameters
-    ----------
-    category : Category
-    rank : Rank
-        Its row of the ranking.
-    cluster : int, optional
-    k : number, optional
-        Which of a sweep of clusterings; by default the one that was ranked.
-
-    Returns
-    -------
-    list of Reason
-        The verdict on the class first, then every score of the cluster that the analysis made, with
-        its median over the other clusters.
-    """
-    chosen = rank.cluster if cluster is None else cluster
-    out = []
-    if rank.suspicion is not None:
-        verdict = "flagged" if rank.flagged else "not flagged"
-        out.append(Reason(schema.SUSPICION, f"{rank.suspicion:.3g}, {verdict}",
-                          MEANINGS[schema.SUSPICION]))  # fmt: skip
-    if chosen is None or category.group is None:
-        return out
-    size = None if rank.cluster_size is None or chosen != rank.cluster else rank.cluster_size
-    if size is not None and "cluster_size" not in category.group:
-        out.append(Reason("cluster_size", f"{size:,}", MEANINGS["cluster_size"]))
-    return [*out, *_scores(category, chosen, rank.n_clusters if k is None else k)]
-
-
-def _scores(category: Category, cluster: int, k: Any) -> Iterator[Reason]:
-    group = category.group
-    assert group is not None
-    for name, variable in group.data_vars.items():
-        if schema.CLUSTER not in variable.dims or variable.dtype.kind not in "iuf":
-            continue
-        values = _per_cluster(category, str(name), k)
-        if values is None or cluster >= len(values) or not np.isfinite(values[cluster]):
-            continue
-        rest = np.delete(values, cluster)
-        rest = rest[np.isfinite(rest)]
-        other = f" (others {np.median(rest):.3g})" if len(rest) else ""
-        label = str(variable.attrs.get("long_name", name))
-        yield Reason(label, f"{values[cluster]:.3g}{other}", MEANINGS.get(str(name), ""))
-
-
-def _per_cluster(category: Category, name: str, k: Any) -> np.ndarray | None:
-    """Return a variable with the dimension cluster alone, for one value of its sweep."""
-    if category.group is None or name not in category.group:
-        return None
-    variable = category.group[name]
-    sweep = [d for d in variable.dims if d != schema.CLUSTER]
-    if schema.CLUSTER not in variable.dims or len(sweep) > 1:
-        return None
-    if sweep:
-        keys = variable[sweep[0]].values.tolist() if sweep[0] in variable.coords else []
-        if k not in keys:
-            return None
-        variable = variable.isel({sweep[0]: keys.index(k)})
-    values: np.ndarray = read(variable).values
-    return values

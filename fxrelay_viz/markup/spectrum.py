@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 
 from fxrelay_viz.category import Rank
-from fxrelay_viz.insight import Reason
 from fxrelay_viz.markup.basics import button
+from fxrelay_viz.reasons import Reason
 
 HIGH = 56.0
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fxrelay_viz import insight, markup, selection
+from fxrelay_viz import insight, markup, reasons, selection
 from fxrelay_viz.markup import Choice
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER, colourings
@@ -56,7 +56,7 @@ def why(session: Session) -> str:
     gaps = insight.eigengaps(values, 1)
     bars = markup.spectrum(values, k if isinstance(k, int) else None, sweep, gaps)
     rank = session.project.rank(session.state.category)
-    return bars + markup.verdict(rank, insight.why(category, rank))
+    return bars + markup.verdict(rank, reasons.why(category, rank))
 
 
 def tools(session: Session) -> str:

@@ -13,6 +13,7 @@ from fxrelay_viz.images import HOVER, Look
 from fxrelay_viz.markup import Card, Choice, Comparison, Summary
 from fxrelay_viz.means import mean_pictures
 from fxrelay_viz.project import Project
+from fxrelay_viz.reasons import why
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import TABS
 from fxrelay_viz.views.colours import cluster_colours, odd_cluster
@@ -46,7 +47,7 @@ def _summary(session: Session, cluster: int) -> Summary:
     count = int(colours.counts()[place])
     told = {"samples": f"{count:,}", "share": f"{count / len(category.ids):.0%}"}
     rank, k = session.project.rank(session.state.category), session.state.k
-    told |= {r.name: r.value for r in insight.why(category, rank, cluster, k)[1:]}
+    told |= {r.name: r.value for r in why(category, rank, cluster, k)[1:]}
     typical = _prototypes(category, session.state.clustering, k, session.state.embedding)
     return Summary(
         value=str(cluster),

@@ -4,7 +4,7 @@ import xarray as xr
 from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
-from fxrelay_viz import insight, means
+from fxrelay_viz import insight, means, reasons
 from fxrelay_viz.category import Category, Rank
 from fxrelay_viz.explanations import Explanations
 
@@ -96,16 +96,16 @@ def test_why_says_what_the_analysis_found():
     group["separability"].attrs["long_name"] = "separability of the cluster"
     category = Category(**{**CATEGORY.__dict__, "group": group})
     rank = Rank("c", 9.5, 300, 2, 1, 100, True)
-    reasons = insight.why(category, rank)
-    assert [(r.name, r.value) for r in reasons] == [
+    told = reasons.why(category, rank)
+    assert [(r.name, r.value) for r in told] == [
         ("suspicion", "9.5, flagged"),
         ("separability of the cluster", "9.5 (others 1)"),
         ("cluster_size", "100 (others 200)"),
     ]
-    assert all(r.meaning for r in reasons)
-    assert [r.value for r in insight.why(category, rank, 0)][1] == "1 (others 9.5)"
-    assert len(insight.why(category, rank, 7)) == 1
-    assert insight.why(CATEGORY, Rank("c")) == []
+    assert all(r.meaning for r in told)
+    assert [r.value for r in reasons.why(category, rank, 0)][1] == "1 (others 9.5)"
+    assert len(reasons.why(category, rank, 7)) == 1
+    assert reasons.why(CATEGORY, Rank("c")) == []
 
 
 def test_mean_maps_and_their_difference(data):

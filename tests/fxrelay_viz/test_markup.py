@@ -6,10 +6,10 @@ import pytest
 from fxrelay.heatmap import CMAPS
 from fxrelay_viz import insight, markup
 from fxrelay_viz.category import Rank
-from fxrelay_viz.insight import Reason
 from fxrelay_viz.markup import Card, Choice, Comparison, Detail, Summary
 from fxrelay_viz.markup.basics import pager
 from fxrelay_viz.palette import colouring
+from fxrelay_viz.reasons import Reason
 
 EVIL = "</button><script>alert(1)</script><img src=x onerror='alert(1)' \">&amp;"
 
