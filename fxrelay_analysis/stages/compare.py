@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from scipy.optimize import linear_sum_assignment
 
 from fxrelay.schema import CLUSTER, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled
@@ -99,6 +98,7 @@ def _compared(a: Array, b: Array, noise: str, clusters: Array) -> tuple[Any, ...
 
 def _matched(a: Array, b: Array) -> list[tuple[int, int, float]]:
     """Return pairs of clusters, one to one, and their overlap; 0 where one of them is noise."""
+    from scipy.optimize import linear_sum_assignment
     from sklearn.metrics.cluster import contingency_matrix
 
     both = contingency_matrix(a, b).astype(float)

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from scipy.stats import false_discovery_control, hypergeom
 
 from fxrelay.schema import CLUSTER, LABEL, PREDICTION, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled
@@ -144,6 +143,8 @@ def _counts(sweep: Sweep, codes: Array, n_values: int) -> Array:
 def _tables(
     sweep: Sweep, counts: Array, name: str, values: Array, alternative: str, s: float
 ) -> xr.Dataset:
+    from scipy.stats import hypergeom
+
     a, n = counts.astype(float), counts.sum(axis=(1, 2), keepdims=True)
     r, c = counts.sum(axis=2, keepdims=True), counts.sum(axis=1, keepdims=True)
     chance = hypergeom.sf(a - 1, n, c, r) if alternative == "greater" else hypergeom.cdf(a, n, c, r)
@@ -179,6 +180,8 @@ def _leading(sweep: Sweep, counts: Array, name: str, values: Array) -> dict[str,
 
 def _corrected(out: xr.Dataset, known: Mapping[str, Any]) -> dict[str, xr.DataArray]:
     """Return the q-values of every p-value, one family over all variables and settings."""
+    from scipy.stats import false_discovery_control
+
     arrays = {name: out[P_VALUE + name] for name in known}
     flat = np.concatenate([a.values.ravel() for a in arrays.values()]) if arrays else np.empty(0)
     tested = ~np.isnan(flat)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 import param
 import xarray as xr
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import SAMPLE
@@ -164,5 +163,7 @@ def _near(x: Array, near: xr.Dataset | None, k: int, wanted: set[str]) -> Near:
 
 def _ranks(scores: Array) -> Array:
     """Return the share of samples that are less odd; equal ones count half."""
+    from scipy.stats import rankdata
+
     share: Array = (rankdata(scores) - 0.5) / len(scores)
     return share

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from scipy.stats import rankdata
 
 from fxrelay.schema import CHANNEL, CLUSTER, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import Stage
@@ -55,6 +54,8 @@ class concept_prototypes(Stage):
         ValueError
             If vectors and mixture do not belong together.
         """
+        from scipy.stats import rankdata
+
         array = checked(vectors, "concept_prototypes")
         _check(array, mixture)
         x, ids = array.values.astype(np.float64), array[SAMPLE].values
