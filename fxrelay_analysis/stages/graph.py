@@ -11,8 +11,8 @@ import param
 import xarray as xr
 from scipy.sparse import csr_array
 
-from fxrelay.schema import FEATURE, SAMPLE
-from fxrelay_analysis.stage import Stage, labelled, variable
+from fxrelay.schema import FEATURE, SAMPLE, describe
+from fxrelay_analysis.stage import Stage, variable
 from fxrelay_analysis.stages.approximate import approximate, recall
 from fxrelay_analysis.stages.distances import (
     DISTANCE,
@@ -106,8 +106,8 @@ class neighbours(Measured):
             distance = METRICS[metric].finish(np.square(distance))
             attrs = {"metric": metric, "method": method, "recall": share, "n_probe": n_probe}
         dims = (SAMPLE, RANK)
-        ds = xr.Dataset({NEIGHBOUR: (dims, index), DISTANCE: (dims, distance)}, ids(array), attrs)
-        return ds.assign({name: labelled(ds[name], name) for name in (NEIGHBOUR, DISTANCE)})
+        found = {NEIGHBOUR: (dims, index), DISTANCE: (dims, distance)}
+        return describe(xr.Dataset(found, ids(array), attrs))
 
 
 class affinity(Stage):
@@ -163,12 +163,12 @@ class affinity(Stage):
         weights.eliminate_zeros()
         found = weights.tocoo()
         source, target = (c.astype(np.int32) for c in found.coords)
-        ds = xr.Dataset(
+        edges = xr.Dataset(
             {SOURCE: (EDGE, source), TARGET: (EDGE, target), WEIGHT: (EDGE, found.data)},
             ids(near[NEIGHBOUR]) or {SAMPLE: np.arange(len(index))},
             {"mode": mode} | ({"sigma": float(width)} if mode == "rbf" else {}),
         )
-        return ds.assign({name: labelled(ds[name], name) for name in (SOURCE, TARGET, WEIGHT)})
+        return describe(edges)
 
 
 def matrix(graph: xr.Dataset) -> csr_array:

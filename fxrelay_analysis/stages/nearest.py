@@ -1,6 +1,7 @@
 """Exact nearest neighbours of arrays: Euclidean by matrix products, or any distance by blocks."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -55,12 +56,13 @@ def nearest_by(
 def ranked(x: Array, rows: Array, candidates: Array, k: int, power: int) -> tuple[Array, Array]:
     """Return the k nearest of the candidates (m, c) and squared distances times 4^-power."""
     square = np.empty(candidates.shape)
-    for part in _slices(candidates.shape[1], max(1, CACHED // (len(rows) * x.shape[1]))):
-        apart = x[candidates[:, part]].astype(np.float64, copy=False)
-        apart -= x[rows][:, None]
+    few, all_of = max(1, CACHED // x.shape[1]), candidates.shape[1]
+    for part, some in product(_slices(len(rows), max(1, few // all_of)), _slices(all_of, few)):
+        apart = x[candidates[part, some]].astype(np.float64, copy=False)
+        apart -= x[rows[part]][:, None]
         if power:
             np.ldexp(apart, -power, out=apart)
-        np.einsum("ijk,ijk->ij", apart, apart, out=square[:, part])
+        square[part, some] = np.vecdot(apart, apart)
     order = np.lexsort((candidates, square), axis=1)[:, :k]
     return np.take_along_axis(candidates, order, 1), np.take_along_axis(square, order, 1)
 

@@ -187,12 +187,14 @@ class preprocess(Stage):
             tempered = compress.compute(pooled, power=power)
             return flatten.compute(normalize.compute(tempered, norm=norm, guard=guard))
 
-        first = vectors(array[:1])
-        kind = np.float32 if single and norm != "none" else first.dtype
-        out = np.empty((len(array), first.sizes[FEATURE]), kind)
+        out = np.empty(0)
         for rows in blocks(array.values):
-            out[rows] = vectors(array[rows]).values
-        whole = xr.DataArray(out, ids(array), (SAMPLE, FEATURE), array.name, first.attrs)
+            part = vectors(array[rows])
+            if rows.start == 0:
+                kind = np.float32 if single and norm != "none" else part.dtype
+                out = np.empty((len(array), part.sizes[FEATURE]), kind)
+            out[rows] = part.values
+        whole = xr.DataArray(out, ids(array), (SAMPLE, FEATURE), array.name, part.attrs)
         return labelled(whole, FEATURE)
 
 

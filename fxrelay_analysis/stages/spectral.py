@@ -6,8 +6,8 @@ import numpy as np
 import param
 import xarray as xr
 
-from fxrelay.schema import COMPONENT, EIGENVALUE, EMBEDDING, SAMPLE
-from fxrelay_analysis.stage import Stage, labelled
+from fxrelay.schema import COMPONENT, EIGENVALUE, EMBEDDING, SAMPLE, describe
+from fxrelay_analysis.stage import Stage
 from fxrelay_analysis.stages.graph import matrix
 from fxrelay_analysis.stages.laplacians import LAPLACIANS, eigenpairs, parts
 from fxrelay_analysis.stages.vectors import unit
@@ -83,4 +83,4 @@ class spectral_embedding(Stage):
             coords={SAMPLE: graph[SAMPLE], COMPONENT: np.arange(count)},
             attrs={"laplacian": laplacian},
         )
-        return ds.assign({name: labelled(ds[name], str(name)) for name in ds.data_vars})
+        return describe(ds)
