@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from scipy import ndimage
 
 from fxrelay.schema import CHANNEL, SAMPLE, X, Y
 from fxrelay_analysis.stage import Stage, labelled
@@ -217,6 +216,8 @@ class histogram(Stage):
 @lru_cache(maxsize=256)
 def spline(old: int, new: int, order: int, antialias: bool) -> Array:
     """Return the matrix (new, old) that resamples a line; its rows have sum one."""
+    from scipy import ndimage
+
     lines = np.eye(old)
     if antialias and new < old:
         lines = ndimage.gaussian_filter1d(lines, (old / new - 1) / 2, axis=0, mode="nearest")
@@ -228,6 +229,8 @@ def spline(old: int, new: int, order: int, antialias: bool) -> Array:
 @lru_cache(maxsize=64)
 def gaussian(length: int, sigma: float, mode: str, cut: float = 4.0) -> Array:
     """Return the matrix (length, length) of a Gaussian along a line, cut at `cut` sigma."""
+    from scipy import ndimage
+
     if sigma == 0:
         return np.eye(length)
     matrix: Array = ndimage.gaussian_filter1d(
