@@ -37,6 +37,8 @@ class Renderer:
         Picture, look and range of the inputs to pixels or a drawing.
     modes : tuple of str
         The keys of `MODES` that make sense with an input.
+    wide : bool
+        Whether thumbnails are about twice as wide as high, and large views fill the width.
     """
 
     layouts: tuple[tuple[str, ...], ...]
@@ -44,11 +46,12 @@ class Renderer:
     hover: Draw
     large: Draw
     modes: tuple[str, ...] = ("input", "heatmap", "overlay")
+    wide: bool = True
 
 
 RENDERERS: Final[Mapping[str, Renderer]] = {
     "image": Renderer(
-        ((schema.CHANNEL, schema.Y, schema.X),), image, image, image, tuple(MODES),
+        ((schema.CHANNEL, schema.Y, schema.X),), image, image, image, tuple(MODES), False,
     ),
     "video": Renderer(
         ((schema.CHANNEL, schema.TIME, schema.Y, schema.X),), video, video, video, tuple(MODES),
