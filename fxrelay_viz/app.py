@@ -78,10 +78,10 @@ class Viewer(pn.viewable.Viewer):
 
     def act(self, do: str, value: str = "", how: str = "") -> None:
         """Do what a control says: what it is called, its value, and how."""
-        if do in FILES:
+        if do in OF_PAGE:
             with self.session.together():
                 self.session.message = ""
-                FILES[do](self, value, how)
+                OF_PAGE[do](self, value, how)
         else:
             actions.act(self.session, do, value, how)
 
@@ -156,8 +156,13 @@ def _import(viewer: Viewer, value: str, how: str) -> None:
     session.message = " ".join(filter(None, [session.message, *told]))
 
 
-#: what needs the page: files to and from the browser
-FILES = {"export": _export, "import": _import}
+def _fit(viewer: Viewer, value: str, how: str) -> None:
+    for plot in viewer.plots:
+        plot.fit()
+
+
+#: what needs the page: files to and from the browser, the zoom of the plots
+OF_PAGE = {"export": _export, "import": _import, "fit": _fit}
 
 
 # where each part stands

@@ -53,14 +53,18 @@ const copy = async button => {
 }
 
 const theme = name => {
-  const root = document.documentElement
   const chosen = name ?? localStorage.getItem("fxrelay-theme") ?? ""
-  root.style.colorScheme = chosen || "light dark"
+  for (const root of [document.documentElement, document.body]) {
+    root.style.colorScheme = chosen || "light dark"
+  }
   if (name) localStorage.setItem("fxrelay-theme", name)
 }
 
-const is_dark = box => getComputedStyle(box).getPropertyValue("color-scheme") === "dark" ||
-  (getComputedStyle(box).colorScheme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches)
+const is_dark = box => {
+  const scheme = getComputedStyle(box).colorScheme
+  return scheme.includes("light") && scheme.includes("dark")
+    ? matchMedia("(prefers-color-scheme: dark)").matches : scheme === "dark"
+}
 
 // the arrow keys walk over the images of a grid
 const walk = (box, event) => {

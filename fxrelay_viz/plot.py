@@ -15,7 +15,7 @@ from fxrelay_viz.geometry import Extent, extent
 from fxrelay_viz.palette import Colouring
 from fxrelay_viz.theme import style
 
-TOOLS: Final = ("box_select", "lasso_select", "pan", "box_zoom", "wheel_zoom", "reset")
+TOOLS: Final = ("box_select", "lasso_select", "pan", "box_zoom", "wheel_zoom")
 EMPTY: Final = Cloud(np.zeros((0, 2)), Colouring(np.zeros(0, int), (), (), ()), np.zeros(0, bool))
 #: a raster is never drawn larger, whatever a browser asks for
 MOST_PIXELS: Final = 2048
@@ -80,6 +80,12 @@ class EmbeddingPlot:
         """Draw the outlines of what was selected."""
         if self._pipes and len(outlines) + len(self._pipes["regions"].data):
             self._pipes["regions"].send(tuple(outlines))
+
+    def fit(self) -> None:
+        """Show everything again."""
+        if self._pipes:
+            self._fit()
+            self._draw()
 
     def close(self) -> None:
         """Let go of everything; the plot is not used again."""

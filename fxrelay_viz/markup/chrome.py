@@ -8,7 +8,7 @@ from fxrelay_viz.markup.basics import Choice, button, facts, select
 KEYS: Mapping[str, str] = {
     "Drag, Lasso": "select; Shift adds, Ctrl+Shift subtracts, Alt intersects",
     "Click a point": "select it and show it in large",
-    "Wheel, Pan": "zoom and move; Reset shows everything",
+    "Wheel, Pan": "zoom and move; ⤢ shows everything again",
     "Arrow keys": "walk over the images of the grid",
     "Enter": "open what has the focus",
     "Escape": "select nothing",

@@ -34,6 +34,7 @@ def tools(
         + button("invert", "", "Invert", title="Select what is not selected")
         + button("everything", "", "All", title="Select the whole class")
         + button("clear", "", "Clear", off=none, title="Select nothing (Escape)")
+        + button("fit", "", "⤢", "icon", title="Show all points", aria_label="Show all points")
     )
     number = f"<b>{n_selected:,}</b> of {total:,}"
     return (

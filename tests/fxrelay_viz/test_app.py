@@ -8,7 +8,7 @@ import pytest
 
 import fxrelay_viz
 from fxrelay_viz import elements
-from fxrelay_viz.app import FILES, Viewer
+from fxrelay_viz.app import Viewer
 from fxrelay_viz.views import VIEWS
 
 FRAME = ("tsne", 0, 1)
@@ -107,11 +107,21 @@ def test_files_go_out_and_come_back(viewer: Viewer, monkeypatch):
     assert (viewer.session.mask == mask).all()
 
 
-@pytest.mark.parametrize("do", FILES)
+@pytest.mark.parametrize("do", ["export", "import"])
 def test_nonsense_files_are_harmless(viewer: Viewer, do: str):
     for value in ("", "x", "[1]", '{"version": 99, "state": {}}'):
         viewer.act(do, value, "<b>")
         assert viewer.session.message
+
+
+def test_fit_shows_everything_again(viewer: Viewer):
+    viewer.act("fit")
+    viewer.act("open", "digit 3")
+    plot = viewer.plots[0]
+    home = plot._view
+    plot._zoom((0.0, 1.0), (0.0, 1.0))
+    viewer.act("fit")
+    assert plot._view == home
 
 
 def test_after_close_nothing_is_reported(viewer: Viewer):

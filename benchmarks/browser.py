@@ -1,0 +1,148 @@
+"""A headless browser that uses the viewer as a person does; for benchmarks and tests."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: what every page gets: a search through shadow roots, the frame of a plot, waiting for images
+SCRIPT = """
+window.deep = (selector, root = document) => [
+  ...root.querySelectorAll(selector),
+  ...[...root.querySelectorAll("*")].flatMap(e => e.shadowRoot ? deep(selector, e.shadowRoot) : []),
+]
+window.frames_of = () => {
+  const found = [], views = Object.values(window.Bokeh?.index?.roots ?? window.Bokeh?.index ?? {})
+  while (views.length) {
+    const view = views.pop()
+    if (view.model?.type === "Figure" && view.frame && view.el.isConnected) {
+      const {x, y, width} = view.el.getBoundingClientRect(), box = view.frame.bbox
+      if (width > 150) found.push([x + box.x0, y + box.y0, box.width, box.height])
+    }
+    views.push(...(view.child_views ?? []))
+  }
+  return found.sort((a, b) => a[0] - b[0])
+}
+window.painted = (selector, count) => {
+  const images = deep(selector + ":not([data-stale])")
+  return images.length >= count && images.every(i => i.complete && i.naturalWidth)
+}
+window.begin = (event, selector, count) => {
+  for (const image of deep(selector)) image.dataset.stale = "1"
+  window.taken = new Promise(done => {
+    let start = 0
+    setTimeout(() => done(NaN), 10000)
+    addEventListener(event, () => { start = performance.now() }, {capture: true, once: true})
+    const look = () => start && painted(selector, count)
+      ? done(performance.now() - start) : requestAnimationFrame(look)
+    look()
+  })
+}
+window.count_frames = () => {
+  window.counted = {n: 0, gap: 0, start: performance.now(), last: performance.now(), on: true}
+  const step = now => {
+    counted.gap = Math.max(counted.gap, now - counted.last)
+    counted.last = now
+    counted.n++
+    if (counted.on) requestAnimationFrame(step)
+  }
+  requestAnimationFrame(step)
+}
+"""
+GRID = ".grid .tile img"
+PREVIEW = ".preview img"
+
+
+class Visit:
+    """A page, and everything that it said and asked for.
+
+    Parameters
+    ----------
+    browser : playwright Browser
+    address : str
+    **options
+        For the new page, such as ``color_scheme="dark"``.
+    """
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.page = browser.new_page(**{"viewport": {"width": 1400, "height": 900}} | options)
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.page.add_init_script(SCRIPT)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._said)
+        start = time.perf_counter()
+        self.page.goto(address, wait_until="commit")
+        self.started = start
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def open(self, row: int = 0) -> None:
+        """Open a class of the ranking, and wait until it is drawn."""
+        self.page.locator(".ranking .row").nth(row).click()
+        self.wait()
+        self.page.wait_for_function("() => location.search.includes('view=')")
+
+    def wait(self, images: int = 12) -> float:
+        """Wait until plot and grid are drawn; return the seconds since the page was asked for."""
+        self.page.wait_for_function(
+            f"() => window.Bokeh?.documents?.[0]?.is_idle && frames_of().length && "
+            f"painted('{GRID}', {images})",
+            timeout=120_000,
+        )
+        return time.perf_counter() - self.started
+
+    def place(self, across: float, down: float, plot: int = 0) -> tuple[float, float]:
+        """Return the point at shares of a plot's frame, from the upper left corner."""
+        x, y, width, height = self.page.evaluate("() => frames_of()")[plot]
+        return x + across * width, y + down * height
+
+    def drag(self, *corners: tuple[float, float], plot: int = 0, steps: int = 4) -> None:
+        """Drag over a plot along corners, in shares of its frame: two for a box."""
+        points = [self.place(*corner, plot=plot) for corner in corners]
+        mouse = self.page.mouse
+        mouse.move(*points[0])
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*point, steps=steps)
+        mouse.up()
+
+    def tool(self, name: str, plot: int = 0) -> None:
+        """Choose a tool of a plot, "lasso" for instance."""
+        self.page.locator(f".bk-tool-icon-{name}").nth(plot).click()
+
+    def see(self, selector: str, text: str) -> None:
+        """Wait until an element has this text."""
+        self.page.locator(selector, has_text=text).first.wait_for()
+
+    def until_images(self, event: str, selector: str, count: int, act: Any) -> float:
+        """Return the seconds from an event of `act` to new images, decoded."""
+        self.page.evaluate("a => begin(...a)", [event, selector, count])
+        act()
+        return float(self.page.evaluate("() => taken")) / 1000
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Start a browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
