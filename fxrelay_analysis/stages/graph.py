@@ -88,25 +88,20 @@ class neighbours(Measured):
             If search is approximate and pynndescent is not installed.
         """
         array = checked(variable(features, FEATURE, "neighbours"), "neighbours")
-        if len(array) <= n_neighbours:
-            raise ValueError(
-                f"neighbours: needs more samples than n_neighbours={n_neighbours}; got "
-                f"{len(array)}. Lower n_neighbours or add samples."
-            )
+        _check_count(len(array), n_neighbours)
         options = Options(p, ridge, threshold, n_directions, window)
-        method = _settled(method, metric, len(array), max_exact)
-        if method == "exact":
+        attrs: dict[str, Any] = {"metric": metric}
+        attrs["method"] = _settled(method, metric, len(array), max_exact)
+        if attrs["method"] == "exact":
             index, distance = _exact(array, metric, options, n_neighbours)
-            attrs = {"metric": metric, "method": method, "recall": 1.0}
+            attrs["recall"] = 1.0
         else:
             rows = prepared(array, metric, options, "neighbours")
             index, distance = approximate(rows, n_neighbours, seed)
-            share = recall(rows, distance, n_probe, seed)
-            _warn_of(share, min_recall, n_probe)
-            distance = METRICS[metric].finish(np.square(distance))
-            attrs = {"metric": metric, "method": method, "recall": share, "n_probe": n_probe}
-        dims = (SAMPLE, RANK)
-        found = {NEIGHBOUR: (dims, index), DISTANCE: (dims, distance)}
+            attrs |= {"recall": recall(rows, distance, n_probe, seed), "n_probe": n_probe}
+            distance = _finished(metric, distance)
+            _warn_of(attrs["recall"], min_recall, n_probe)
+        found = {NEIGHBOUR: ((SAMPLE, RANK), index), DISTANCE: ((SAMPLE, RANK), distance)}
         return describe(xr.Dataset(found, ids(array), attrs))
 
 
@@ -178,6 +173,14 @@ def matrix(graph: xr.Dataset) -> csr_array:
     return csr_array((graph[WEIGHT].values, where), shape=(n, n))
 
 
+def _check_count(n: int, k: int) -> None:
+    if n <= k:
+        raise ValueError(
+            f"neighbours: needs more samples than n_neighbours={k}; got {n}. Lower n_neighbours or "
+            "add samples."
+        )
+
+
 def _settled(method: str, metric: str, n: int, max_exact: int) -> str:
     fast = metric != PRECOMPUTED and METRICS[metric].compare == SQUARED
     if method == "auto":
@@ -198,8 +201,13 @@ def _exact(array: xr.DataArray, metric: str, options: Options, k: int) -> tuple[
     x, row = prepared(array, metric, options, "neighbours"), METRICS[metric]
     if row.compare == SQUARED:
         index, distance = nearest(x, k)
-        return index, distance if metric == "euclidean" else row.finish(np.square(distance))
+        return index, _finished(metric, distance)
     return nearest_by(lambda rows: row.between(x[rows], x, options), len(x), k)
+
+
+def _finished(metric: str, distance: Array) -> Array:
+    """Return what Euclidean distances of prepared rows mean for the metric."""
+    return distance if metric == "euclidean" else METRICS[metric].finish(np.square(distance))
 
 
 def _warn_of(share: float, least: float, n_probe: int) -> None:
@@ -207,7 +215,7 @@ def _warn_of(share: float, least: float, n_probe: int) -> None:
         warnings.warn(
             f"neighbours: needs recall of at least min_recall={least:g}; got {share:.3f} on "
             f"{n_probe} random samples. Use method='exact', or accept it with a lower min_recall.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
