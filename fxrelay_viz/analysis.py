@@ -12,7 +12,7 @@ import xarray as xr
 
 from fxrelay import schema
 from fxrelay_viz.category import Rank, ranks
-from fxrelay_viz.reading import alone, open_file, read
+from fxrelay_viz.reading import careful, open_file, read
 
 
 class Analysis:
@@ -73,7 +73,7 @@ class Groups(Mapping[str, xr.Dataset]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with alone(), netCDF4.Dataset(path) as file:
+        with careful(), netCDF4.Dataset(path) as file:
             self._names = list(file.groups)
             self.attrs: dict[str, Any] = {name: file.getncattr(name) for name in file.ncattrs()}
         self._opened: dict[str, xr.Dataset] = {}
@@ -95,5 +95,5 @@ class Groups(Mapping[str, xr.Dataset]):
 
     def ids(self, names: list[str]) -> dict[str, np.ndarray]:
         """Return the sample ids of groups, without opening the rest of them."""
-        with alone(), netCDF4.Dataset(self.path) as file:
+        with careful(), netCDF4.Dataset(self.path) as file:
             return {name: np.asarray(file[name][schema.SAMPLE][:]) for name in names}

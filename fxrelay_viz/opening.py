@@ -12,7 +12,7 @@ from fxrelay.text import unique
 from fxrelay_viz.analysis import Analysis, Groups
 from fxrelay_viz.explanations import Explanations
 from fxrelay_viz.notes import Notes, notes_beside
-from fxrelay_viz.reading import MANIFEST, alone, open_file, open_shards, read
+from fxrelay_viz.reading import MANIFEST, careful, open_file, open_shards, read
 from fxrelay_viz.workspace import Opened, Workspace
 
 YAML: Final = (".yaml", ".yml")
@@ -120,7 +120,7 @@ def _attribution(path: Path, alone: bool) -> dict[str, Explanations]:
 
 
 def _has_groups(path: Path) -> bool:
-    with alone(), netCDF4.Dataset(path) as file:
+    with careful(), netCDF4.Dataset(path) as file:
         return bool(file.groups) and schema.RELEVANCE not in file.variables
 
 

@@ -46,6 +46,19 @@ def alone() -> Iterator[None]:
             _HELD.here = False
 
 
+@contextmanager
+def careful() -> Iterator[None]:
+    """Read alone, and raise an OSError for a file that has vanished or is damaged."""
+    with alone():
+        try:
+            yield
+        except (RuntimeError, IndexError, KeyError, AttributeError) as error:
+            raise OSError(  # netCDF4 and HDF5 report damage as any of these
+                f"viewer: a file of the data could not be read ({error}). "
+                "Put it back, or open the project again."
+            ) from error
+
+
 def read(data: Any) -> Any:
     """Load lazy xarray data in this thread, while no other thread reads.
 
@@ -54,14 +67,8 @@ def read(data: Any) -> Any:
     OSError
         If a file has vanished or is damaged.
     """
-    with alone():
-        try:
-            return data.compute(scheduler="synchronous")
-        except (RuntimeError, IndexError, KeyError, AttributeError) as error:
-            raise OSError(  # netCDF4 and HDF5 report damage as any of these
-                f"viewer: a file of the data could not be read ({error}). "
-                "Put it back, or open the project again."
-            ) from error
+    with careful():
+        return data.compute(scheduler="synchronous")
 
 
 class Lazy(Mapping[Any, Any]):
@@ -111,7 +118,7 @@ def open_file(path: Path, group: str | None = None) -> xr.Dataset:
     OSError
         If it is no netCDF file.
     """
-    with alone(), xr.open_dataset(path, engine="netcdf4", group=group) as file:
+    with careful(), xr.open_dataset(path, engine="netcdf4", group=group) as file:
         small = [n for n, v in file.variables.items() if not v.ndim or n in file.indexes]
         for name in small:
             file[name].load()
@@ -153,7 +160,7 @@ def open_shards(folder: Path) -> xr.Dataset:
             f"({', '.join(missing[:3])}). Run `fxrelay attribute` again: it makes only those."
         )
     first = open_file(files[0])
-    with alone():
+    with careful():
         of = first[schema.SAMPLE].dtype
         ids = np.concatenate([_values(f, schema.SAMPLE, (slice(None),), None, of) for f in files])
     joined = {

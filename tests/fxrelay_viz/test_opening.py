@@ -122,6 +122,30 @@ def test_files_that_vanish_are_a_message(tmp_path, data):
     assert project.pictures([3])[0].relevance.shape == (1, 8, 8)
 
 
+def test_an_analysis_that_vanishes_or_is_replaced_is_a_message_on_the_page(tmp_path, data):
+    from fxrelay_viz.app import Viewer
+
+    data[0].to_netcdf(tmp_path / "lrp.nc", engine="netcdf4")
+    data[1].to_netcdf(tmp_path / "lrp-spray.nc", engine="netcdf4")
+    workspace = open_workspace([tmp_path])
+    viewer = Viewer(workspace)
+    viewer.act("open", "digit 3")
+    assert viewer.session.message == ""
+    (tmp_path / "lrp-spray.nc").unlink()
+    viewer.act("open", "digit 4")
+    assert "lrp-spray.nc" in viewer.session.message
+    (tmp_path / "lrp-spray.nc").write_bytes(b"CDF damaged" * 50)
+    viewer.act("open", "digit 5")
+    assert viewer.session.message
+    others = {"other": data[1]["digit 5"].to_dataset()}
+    xr.DataTree.from_dict(others).to_netcdf(tmp_path / "lrp-spray.nc", engine="netcdf4")
+    viewer.act("open", "digit 6")
+    assert "could not be read" in viewer.session.message
+    viewer.act("open", "digit 3")
+    assert viewer.session.state.category == "digit 3"
+    assert viewer.session.message == ""
+
+
 @pytest.mark.slow
 def test_a_million_samples_open_within_a_second(tmp_path):
     n, size, classes = 10**6, 10_000, 100
