@@ -16,10 +16,11 @@ import xarray as xr
 Writer = Callable[[Path], Any]
 
 
-def write_atomically(path: str | Path, write: Writer) -> Path:
+def write_atomically(path: str | Path, write: Writer, *, flush: bool = True) -> Path:
     """Let `write` fill a temporary file, flush it to disk and rename it to `path`.
 
-    A crash at any moment leaves either the old file or the new one, never a part of one.
+    A crash at any moment leaves either the old file or the new one, never a part of one; one of the
+    machine, too, where it is flushed.
 
     Parameters
     ----------
@@ -27,6 +28,9 @@ def write_atomically(path: str | Path, write: Writer) -> Path:
         The final name. Its folder is made when missing.
     write : callable
         Called with the temporary path, which it has to create.
+    flush : bool
+        Whether to wait until it is on the disk. If not, a loss of power may leave a part of the
+        file: for files that are checked when they are read, and can be made again.
 
     Returns
     -------
@@ -43,13 +47,15 @@ def write_atomically(path: str | Path, write: Writer) -> Path:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         write(temporary)
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _flush(path.parent)
+    if flush:
+        _flush(path.parent)
     return path
 
 

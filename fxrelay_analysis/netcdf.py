@@ -11,6 +11,7 @@ from xxhash import xxh3_128
 
 from fxrelay.files import write_atomically
 from fxrelay_analysis import canonical
+from fxrelay_analysis.recent import Recent
 
 Array = np.ndarray[Any, Any]
 #: name -> (dimensions, values)
@@ -19,10 +20,16 @@ Variables = Mapping[str, tuple[tuple[str, ...], Array]]
 NETCDF: Final = threading.Lock()
 META: Final = "fxrelay_store"
 CHECKSUM: Final = "fxrelay_checksum"
+#: text, and group -> name -> values
+Content = tuple[str, dict[str, dict[str, Array]]]
+RECENT: Final[Recent[Content]] = Recent(max_bytes=1 << 26, max_file=1 << 22)
 
 
-def write(path: Path, text: str, groups: Mapping[str, Variables]) -> Path:
+def write(path: Path, text: str, groups: Mapping[str, Variables], *, flush: bool = True) -> Path:
     """Write `groups` (path of the group -> variables) and `text`, whole or not at all.
+
+    Without `flush` it does not wait for the disk: what a loss of power leaves is told by the
+    checksum.
 
     Raises
     ------
@@ -44,17 +51,21 @@ def write(path: Path, text: str, groups: Mapping[str, Variables]) -> Path:
                 _fill(file if where == "/" else file.createGroup(where), variables)
 
     with NETCDF:
-        return write_atomically(path, fill)
+        return write_atomically(path, fill, flush=flush)
 
 
-def read(path: Path) -> tuple[str, dict[str, dict[str, Array]]]:
-    """Return what `write` wrote: the text, and group -> name -> values.
+def read(path: Path) -> Content:
+    """Return what `write` wrote: the text, and group -> name -> values; do not change them.
 
     Raises
     ------
     ValueError
         If it is not what was written, to the bit.
     """
+    return RECENT.get(path, _read_file)
+
+
+def _read_file(path: Path) -> Content:
     with NETCDF, netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
         text, checksum = file.getncattr(META), file.getncattr(CHECKSUM)

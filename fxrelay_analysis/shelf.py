@@ -71,12 +71,12 @@ class Shelf:
         except Exception:  # whatever a damaged file raises, it counts as missing
             return None
 
-    def write(self, label: str, key: str, full: Key, result: Labelled) -> Entry:
-        """Write a result."""
+    def write(self, label: str, key: str, full: Key, result: Labelled, flush: bool) -> Entry:
+        """Write a result; wait for the disk where `flush` says so."""
         value = digest(result)
         path = self.place(label, key) / f"{key}-{value}{SUFFIX}"
         packed = pack(result, {"key": full, "digest": value})
-        netcdf.write(path, packed.text, packed.groups)
+        netcdf.write(path, packed.text, packed.groups, flush=flush)
         return Entry(path, value)
 
     def make_room(self, entry: Entry) -> None:

@@ -204,7 +204,8 @@ class Store:
         inputs : Held results
         parameters : mapping
         worth : float
-            Seconds that a computation has to take for its result to be kept.
+            Seconds that a computation has to take for its result to be kept. Above 0 it is a step
+            of a run that is kept as a whole, and nobody waits until it is on the disk.
         """
         if self._shelf is None:
             return self.hold(stage(*[item.value for item in inputs], **parameters))
@@ -215,20 +216,20 @@ class Store:
         start = time.perf_counter()
         result = stage(*values, **parameters)
         quick = time.perf_counter() - start < worth
-        return self.hold(result) if quick else self.keep(stage.__name__, key, result)
+        return self.hold(result) if quick else self.keep(stage.__name__, key, result, not worth)
 
     def recall(self, label: str, key: Key) -> Held | None:
         """Return what is kept under a key, not read yet, or None."""
         entry = None if self._shelf is None else self._shelf.find(label, digest(key))
         return Held(entry.digest, lambda: self._read(entry, key)) if entry else None
 
-    def keep(self, label: str, key: Key, result: Labelled) -> Held:
+    def keep(self, label: str, key: Key, result: Labelled, flush: bool = True) -> Held:
         """Write a result; warn, and return it as it is, where that is not possible."""
         if self._shelf is None:
             return self.hold(result)
         problem = "its content does not survive the file"
         try:
-            entry = self._shelf.write(label, digest(key), key, result)
+            entry = self._shelf.write(label, digest(key), key, result, flush)
             value = self._read(entry, key)
             if digest(value) == entry.digest:
                 self._shelf.make_room(entry)

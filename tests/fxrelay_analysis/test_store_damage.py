@@ -58,7 +58,7 @@ def test_a_result_that_no_file_keeps_is_returned_with_a_warning(store, data):
 
 
 def test_a_full_disk_costs_no_result(store, data, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(netcdf, "write", full)
@@ -98,7 +98,7 @@ def test_a_killed_writer_leaves_a_usable_store(tmp_path):
         import sys, numpy as np, xarray as xr, pathlib
         from fxrelay_analysis import Store, stages, netcdf
         write = netcdf.write_atomically
-        def slow(path, fill):
+        def slow(path, fill, flush):
             def half(p):
                 fill(p)
                 p.write_bytes(p.read_bytes()[:1000])
