@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-TILE: Final = 1024  # samples whose distances to as many others are held at once
+TILE: Final = (256, 1024)  # least and most samples that are compared with as many at once
 BLOCK: Final = 1 << 21  # distances, or features, that are held at once
 CACHED: Final = 1 << 18  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
@@ -121,10 +121,11 @@ class _Candidates:
     def __init__(self, space: _Space, m: int, rows: Array | None) -> None:
         n = len(space.x)
         count = n if rows is None else len(rows)
+        tile = min(max(TILE[0], n // 10), TILE[1])  # ten tiles a side waste 5 % on the diagonal
         self.bound = np.full((count, m), np.inf, np.float32)
         self.who = np.zeros((count, m), np.int32)
-        for part in _slices(count, TILE):
-            for other in _slices(n, TILE):
+        for part in _slices(count, tile):
+            for other in _slices(n, tile):
                 if rows is not None:
                     bound = space.products(rows[part], other) + space.norms[other]
                     bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
