@@ -29,7 +29,9 @@ window.frames_of = () => {
     const view = views.pop()
     if (view.model?.type === "Figure" && view.frame && view.el.isConnected) {
       const {x, y, width} = view.el.getBoundingClientRect(), box = view.frame.bbox
-      if (width > 150) found.push([x + box.x0, y + box.y0, box.width, box.height])
+      const {x_range: across, y_range: up} = view.model
+      if (width > 150) found.push([x + box.x0, y + box.y0, box.width, box.height,
+                                   across.start, across.end, up.start, up.end])
     }
     views.push(...(view.child_views ?? []))
   }
@@ -109,8 +111,13 @@ class Visit:
 
     def place(self, across: float, down: float, plot: int = 0) -> tuple[float, float]:
         """Return the point at shares of a plot's frame, from the upper left corner."""
-        x, y, width, height = self.page.evaluate("() => frames_of()")[plot]
+        x, y, width, height, *_ = self.page.evaluate("() => frames_of()")[plot]
         return x + across * width, y + down * height
+
+    def at(self, x: float, y: float, plot: int = 0) -> tuple[float, float]:
+        """Return where a point of the data is drawn."""
+        left, right, bottom, top = self.page.evaluate("() => frames_of()")[plot][4:]
+        return self.place((x - left) / (right - left), (top - y) / (top - bottom), plot)
 
     def drag(self, *corners: tuple[float, float], plot: int = 0, steps: int = 4) -> None:
         """Drag over a plot along corners, in shares of its frame: two for a box."""

@@ -105,11 +105,13 @@ class Person:
     Parameters
     ----------
     visit : Visit
-    seed : int
+    points : list of (x, y)
+        Where some of the samples lie.
     """
 
-    def __init__(self, visit: Visit, seed: int = 0) -> None:
-        self.visit, self.rng = visit, np.random.default_rng(seed)
+    def __init__(self, visit: Visit, points: list[list[float]]) -> None:
+        self.visit, self.points = visit, points
+        self.rng = np.random.default_rng(0)
 
     def select(self) -> float:
         """Return the seconds from the end of a drag to 24 images."""
@@ -118,14 +120,12 @@ class Person:
         return self.visit.until_images("pointerup", GRID, 24, drag)
 
     def hover(self) -> float:
-        """Return the seconds from a move of the pointer to the image of another sample."""
-        while True:
-            place = self.visit.place(*self.rng.uniform(0.2, 0.8, 2))
-            move = partial(self.visit.page.mouse.move, *place)
-            taken = self.visit.until_images("pointermove", PREVIEW, 1, move)
-            self.visit.page.wait_for_timeout(120)
-            if np.isfinite(taken):
-                return taken
+        """Return the seconds from a move of the pointer to a sample to its image."""
+        point = self.points[self.rng.integers(len(self.points))]
+        move = partial(self.visit.page.mouse.move, *self.visit.at(*point))
+        taken = self.visit.until_images("pointermove", PREVIEW, 1, move)
+        self.visit.page.wait_for_timeout(150)
+        return taken
 
     def zoom(self, turns: int = 30) -> tuple[float, float]:
         """Return frames per second, and the longest gap in seconds, while zooming and panning."""
@@ -146,6 +146,7 @@ class Person:
 
 def measure(folder: Path, repeats: int, cycles: int, idle: float) -> dict[str, Any]:
     """Measure one size: cold, warm, four at once, open and close."""
+    points = _some_points(folder)
     with served(folder) as (address, process), chromium() as browser:
         memory = lambda: process.memory_info().rss / 2**20  # noqa: E731
         first = Visit(browser, address)
@@ -155,7 +156,7 @@ def measure(folder: Path, repeats: int, cycles: int, idle: float) -> dict[str, A
         first.page.close()
         time.sleep(idle)
         out: dict[str, Any] = {"server MB": memory()}
-        out |= _alone(browser, link, repeats)
+        out |= _alone(browser, link, points, repeats)
         time.sleep(idle)
         out |= _together(browser, link, memory, max(2, repeats // 2))
         time.sleep(idle)
@@ -163,7 +164,7 @@ def measure(folder: Path, repeats: int, cycles: int, idle: float) -> dict[str, A
         for _ in range(cycles):
             visit = Visit(browser, link)
             visit.wait()
-            Person(visit).select()
+            Person(visit, points).select()
             visit.page.close()
         time.sleep(idle)
         out["MB after cycles"] = memory()
@@ -174,14 +175,22 @@ def measure(folder: Path, repeats: int, cycles: int, idle: float) -> dict[str, A
     return out
 
 
-def _alone(browser: Any, link: str, repeats: int) -> dict[str, Any]:
+def _some_points(folder: Path) -> list[list[float]]:
+    """Return where some of the samples lie."""
+    with xr.open_datatree(folder / "tree.nc", engine="netcdf4") as tree:
+        points = tree["everything"][f"{schema.EMBEDDING}tsne"][::97].values
+    out: list[list[float]] = points.astype(float).tolist()
+    return out
+
+
+def _alone(browser: Any, link: str, points: list[list[float]], repeats: int) -> dict[str, Any]:
     ready = []
     for _ in range(max(3, repeats // 4)):
         visit = Visit(browser, link)
         ready.append(visit.wait())
         if len(ready) < max(3, repeats // 4):
             visit.page.close()
-    person = Person(visit)
+    person = Person(visit, points)
     selections = [person.select() for _ in range(repeats)]
     hovers = [person.hover() for _ in range(repeats)]
     zooms = [person.zoom() for _ in range(3)]
