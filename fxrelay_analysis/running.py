@@ -16,8 +16,9 @@ from fxrelay_analysis.threads import one_thread
 
 #: folder of the results of whole runs in a store
 RUNS: Final = "pipeline"
-#: seconds from which on the result of a step is worth a file of its own
-WORTH: Final = 0.01
+#: what a file costs: seconds, and bytes a second to digest, write and read back
+FILE_SECONDS: Final = 0.01
+FILE_RATE: Final = 2e8
 Tick = Callable[[], None]
 
 
@@ -180,6 +181,11 @@ def compute(
     return Result(kept.value)
 
 
+def worth(seconds: float, n_bytes: int) -> bool:
+    """Tell whether a step took longer than a file for its result does."""
+    return seconds > FILE_SECONDS + n_bytes / FILE_RATE
+
+
 def run_key(pipeline: Pipeline, held: Mapping[str, Held]) -> Key:
     """Return the key of a whole run: every step with its key, and the content of the variables."""
     steps = [
@@ -200,7 +206,7 @@ def _steps(
         if not set(step.inputs) - set(results):
             try:
                 inputs = [results[name] for name in step.inputs]
-                done = store.result(step.stage, inputs, step.parameters, WORTH)
+                done = store.result(step.stage, inputs, step.parameters, worth)
                 group = joined(group, step, done.value) if step.shown else group
                 results[step.name] = done
             except Damaged:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from xxhash import xxh3_128
+
 from fxrelay_analysis import canonical, netcdf
 from fxrelay_analysis.digesting import digest
 from fxrelay_analysis.packing import Labelled, facts, pack, unpack
@@ -20,6 +22,11 @@ SUFFIX: Final = ".nc"
 STRAY: Final = 3600.0
 #: share of the allowed bytes that is left when room is made: looking at all files costs time
 LEFT: Final = 0.9
+
+
+def key_digest(key: Key) -> str:
+    """Return the digest of a key, which is canonical and in one order as it is made."""
+    return xxh3_128(canonical.text(key).encode()).hexdigest()
 
 
 class Entry(NamedTuple):

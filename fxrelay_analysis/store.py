@@ -15,10 +15,11 @@ from fxrelay_analysis.explaining import differences, flat
 from fxrelay_analysis.known import Known
 from fxrelay_analysis.netcdf import NETCDF as NETCDF
 from fxrelay_analysis.packing import Labelled
-from fxrelay_analysis.shelf import Entry, Key, Pruned, Shelf
+from fxrelay_analysis.shelf import Entry, Key, Pruned, Shelf, key_digest
 from fxrelay_analysis.stage import Stage, resolve, signature
 
 Compute = Callable[[], Labelled]
+Worth = Callable[[float, int], bool]
 #: how often a damaged file is looked for again; it cannot be removed where only reading is allowed
 ATTEMPTS: Final = 3
 
@@ -132,7 +133,7 @@ class Store:
         """Return hit or miss for a key as text and, for a miss, what differs from the nearest."""
         if self._shelf is None:
             return f"miss: {name}: Store(None) keeps nothing"
-        found = self._shelf.find(label, digest(key))
+        found = self._shelf.find(label, key_digest(key))
         if found and self._shelf.read(found, key) is not None:
             return f"hit: {name}: {found.path.stem}"
         if found:
@@ -194,7 +195,7 @@ class Store:
         stage: type[Stage],
         inputs: Sequence[Held],
         parameters: Mapping[str, Any],
-        worth: float = 0.0,
+        worth: Worth | None = None,
     ) -> Held:
         """Return the result of a stage, looked up or else computed.
 
@@ -203,9 +204,10 @@ class Store:
         stage : stage
         inputs : Held results
         parameters : mapping
-        worth : float
-            Seconds that a computation has to take for its result to be kept. Above 0 it is a step
-            of a run that is kept as a whole, and nobody waits until it is on the disk.
+        worth : callable, optional
+            Tells from seconds and bytes whether a result is worth a file; by default every one is.
+            Where it is given, it is a step of a run that is kept as a whole, and nobody waits
+            until it is on the disk.
         """
         if self._shelf is None:
             return self.hold(stage(*[item.value for item in inputs], **parameters))
@@ -215,12 +217,13 @@ class Store:
         values = [item.value for item in inputs]
         start = time.perf_counter()
         result = stage(*values, **parameters)
-        quick = time.perf_counter() - start < worth
-        return self.hold(result) if quick else self.keep(stage.__name__, key, result, not worth)
+        if worth is not None and not worth(time.perf_counter() - start, result.nbytes):
+            return self.hold(result)
+        return self.keep(stage.__name__, key, result, flush=worth is None)
 
     def recall(self, label: str, key: Key) -> Held | None:
         """Return what is kept under a key, not read yet, or None."""
-        entry = None if self._shelf is None else self._shelf.find(label, digest(key))
+        entry = None if self._shelf is None else self._shelf.find(label, key_digest(key))
         return Held(entry.digest, lambda: self._read(entry, key)) if entry else None
 
     def keep(self, label: str, key: Key, result: Labelled, flush: bool = True) -> Held:
@@ -229,7 +232,7 @@ class Store:
             return self.hold(result)
         problem = "its content does not survive the file"
         try:
-            entry = self._shelf.write(label, digest(key), key, result, flush)
+            entry = self._shelf.write(label, key_digest(key), key, result, flush)
             value = self._read(entry, key)
             if digest(value) == entry.digest:
                 self._shelf.make_room(entry)

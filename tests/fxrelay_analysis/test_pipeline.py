@@ -212,7 +212,7 @@ def test_names_that_are_taken_are_an_error_and_dimensions_get_the_name_of_the_st
 
 
 def test_a_warm_run_reads_one_file_and_no_intermediate(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "WORTH", 0.0)
+    monkeypatch.setattr(running, "worth", lambda seconds, n_bytes: True)
     cold = run(CHAIN, dataset(), Store(tmp_path))
     assert len(list(tmp_path.rglob("*.nc"))) == 4
     read, seen = netcdf.read, []
@@ -246,7 +246,7 @@ def test_explain_tells_what_differs_from_the_nearest_run(tmp_path):
 
 @pytest.mark.parametrize("victim", ["plus", "total", "pipeline"])
 def test_damage_inside_a_chain_is_mended(tmp_path, monkeypatch, victim):
-    monkeypatch.setattr(running, "WORTH", 0.0)
+    monkeypatch.setattr(running, "worth", lambda seconds, n_bytes: True)
     cold = run(CHAIN, dataset(), Store(tmp_path))
     for file in [*(tmp_path / victim).rglob("*.nc"), *(tmp_path / "pipeline").rglob("*.nc")]:
         file.write_bytes(file.read_bytes()[:-300])

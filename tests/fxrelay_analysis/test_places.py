@@ -156,7 +156,7 @@ def test_errors_may_be_raised_with_their_cause(ds):
 
 
 def test_an_interruption_loses_nothing_that_was_finished(ds, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "WORTH", 0.0)
+    monkeypatch.setattr(running, "worth", lambda seconds, n_bytes: True)
     calls = []
     compute = stages.neighbours.compute
 
