@@ -62,9 +62,10 @@ class suspicion(Stage):
     Suspicion is the greatest separability (see `fisher`) over all clusters of the sweep, where a
     cluster without a valley around it (`valley` above `level`) counts 1 at most: 1 is what a cut
     through a category with a single strategy can reach. From `threshold` on the category is
-    flagged. Clean categories have lesser modes of their own (sevens with and without a bar) and
-    reach 3.2 among digits; `benchmarks/artefacts.py` tells how often more is reached without and
-    with an artefact. A cluster of fewer than about 16 samples cannot have a significant valley.
+    flagged. Clean categories have lesser modes of their own (sevens with and without a bar): among
+    digits they reach 2.6. `benchmarks/artefacts.py` tells how often more is reached without an
+    artefact and with one, and chose `level` and `threshold`. A cluster of fewer than about 16
+    samples cannot have a significant valley.
     Both sides of a cut are equally separable: the one with the greater surplus is named.
     """
 
@@ -72,7 +73,7 @@ class suspicion(Stage):
     level = param.Number(
         0.01, bounds=(0, 1), doc="Greatest p-value of the valley around a cluster that counts."
     )
-    threshold = param.Number(3.5, bounds=(0, None), doc="Suspicion from which on to flag.")
+    threshold = param.Number(3.0, bounds=(0, None), doc="Suspicion from which on to flag.")
 
     @staticmethod
     def compute(

@@ -53,7 +53,7 @@ def test_the_poisoned_category_leads_the_ranking(ds, tree):
     member = found == first["suspicious_cluster"]
     np.testing.assert_array_equal(member, ds["marked"].sel(sample=found["sample"]))
     assert first["suspicious_size"] == 30
-    assert ranking.attrs == {"level": 0.01, "threshold": 3.5}
+    assert ranking.attrs == {"level": 0.01, "threshold": 3.0}
 
 
 def test_a_category_with_too_few_samples_is_reported_not_analysed(tree):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fxrelay_analysis import stages
+from fxrelay_analysis.ranking import rank, ranking_text
 from fxrelay_analysis.stages.fisher import (
     SHRINKAGE,
     ceiling,
@@ -154,7 +155,8 @@ def test_a_cluster_without_a_rest_has_no_score():
 def test_equalize_divides_by_the_root_mean_square():
     x = np.array([[3.0, 0.0, 1e-6], [4.0, 0.0, 0.0]])
     size = np.sqrt([12.5, 1, 12.5e-4])  # the last one is floored at a hundredth of the largest
-    np.testing.assert_allclose(stages.equalize(rows_of(x)), x / size)
+    np.testing.assert_allclose(stages.equalize(rows_of(x), exponent=1), x / size)
+    np.testing.assert_allclose(stages.equalize(rows_of(x)), x / size**0.75)
     np.testing.assert_allclose(stages.equalize(rows_of(x), exponent=0.5), x / np.sqrt(size))
     np.testing.assert_allclose(stages.equalize(rows_of(x), exponent=0), x)
     assert not stages.equalize(rows_of(0 * x)).any()
@@ -217,3 +219,21 @@ def test_two_groups_are_flagged_and_a_line_is_not():
     line = whole(np.outer(np.random.default_rng(0).uniform(size=400), np.ones(3)))
     assert line["suspicion"] <= 1.2
     assert not line["flagged"]
+
+
+def test_the_ranking_as_text():
+    def group(found, n):
+        return found.assign_coords(sample=np.arange(n))
+
+    hit = verdict([[4, 4, np.nan], [2, 1, 9]], [[0, 0, np.nan], [1, 1, 1]], SIZE, SURPLUS)
+    clean = verdict([[0.4, 0.4]], [[1, 1]], [[30, 20]], [[1, 2]])
+    few = xr.Dataset(coords={"sample": np.arange(3)}, attrs={"not_analysed": "too few"})
+    groups = {"a": group(clean, 50), "b": few, "c": group(hit, 100)}
+    text = ranking_text(xr.DataTree.from_dict({"/ranking": rank(groups)}))
+    assert [line.rstrip() for line in text.splitlines()] == [
+        "category  suspicion                clusters  suspicious cluster  size  of",
+        "--------  ---------  ------------  --------  ------------------  ----  ---",
+        "c         4.00       FLAGGED       2         1                   40    100",
+        "a         0.40                     2         1                   20    50",
+        "b         nan        not analysed  0         -1                  0     3",
+    ]
