@@ -21,23 +21,33 @@ FOLLOWED: Final = ("fxrelay", "fxrelay_analysis")
 #: name that is imported -> name of its distribution, where they differ
 DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "skimage": "scikit-image", "umap": "umap-learn"}
 Function = types.FunctionType
+#: code, defaults, defaults of keywords, contents of the closure
+State = tuple[types.CodeType, Any, Any, list[Any]]
+MISSING: Final = object()
 
 
 class Watched(NamedTuple):
     """A digest, and what to look at to know that it still holds."""
 
     digest: str
-    functions: list[tuple[Function, Any]]  # and their state
+    functions: list[tuple[Function, State]]
     names: list[tuple[Mapping[str, Any], str, Any]]  # namespace, name, value
     tables: list[tuple[dict[Any, Any], list[Any]]]  # and their items
 
     def holds(self) -> bool:
-        """Tell whether nothing was changed since."""
-        return (
-            all(_alike(_state(function), then) for function, then in self.functions)
-            and all(space.get(name, self) is value for space, name, value in self.names)
-            and all(_alike(_items(table), then) for table, then in self.tables)
-        )
+        """Tell whether nothing was changed since: plain loops, for every look-up comes here."""
+        for function, (code, defaults, options, cells) in self.functions:
+            if (
+                function.__code__ is not code
+                or function.__defaults__ is not defaults
+                or function.__kwdefaults__ is not options
+                or (cells and not _alike(_cells(function), cells))
+            ):
+                return False
+        for space, name, value in self.names:
+            if space.get(name, MISSING) is not value:
+                return False
+        return all(_alike(_items(table), then) for table, then in self.tables)
 
 
 _KNOWN: "WeakKeyDictionary[Callable[..., Any], Watched]" = WeakKeyDictionary()
@@ -64,7 +74,7 @@ class _Reader:
         self.parts: list[Any] = []
         self.libraries: set[str] = set()
         self.seen: dict[int, Any] = {}
-        self.functions: list[tuple[Function, Any]] = []
+        self.functions: list[tuple[Function, State]] = []
         self.names: list[tuple[Mapping[str, Any], str, Any]] = []
         self.tables: list[tuple[dict[Any, Any], list[Any]]] = []
 
@@ -135,9 +145,14 @@ def _look(function: Function) -> Watched:
     return Watched(digest([reader.parts, versions]), reader.functions, reader.names, reader.tables)
 
 
-def _state(function: Function) -> list[Any]:
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    return [function.__code__, function.__defaults__, function.__kwdefaults__, *cells]
+def _state(function: Function) -> State:
+    return (
+        function.__code__, function.__defaults__, function.__kwdefaults__, _cells(function)
+    )  # fmt: skip
+
+
+def _cells(function: Function) -> list[Any]:
+    return [cell.cell_contents for cell in function.__closure__ or ()]
 
 
 def _items(table: dict[Any, Any]) -> list[Any]:
