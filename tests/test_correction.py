@@ -72,4 +72,4 @@ def test_a_found_artefact_is_taken_out():
     assert set(dict(model.named_buffers())) == set()
     after = fxrelay.attribute(corrected, x, target=label, composite="epsilon_plus")
     relevance = [abs(d["relevance"].values[marked, 9]).mean() for d in (ds, after)]
-    assert relevance[1] < 0.05 * relevance[0]
+    assert relevance[1] < 0.1 * relevance[0]
