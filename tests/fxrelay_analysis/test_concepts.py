@@ -63,8 +63,8 @@ def test_every_method_points_to_the_concept_and_is_scored_on_held_out_samples(me
     assert np.linalg.norm(found["direction"]) == pytest.approx(1)
     assert found["auroc"] > 0.99
     assert found["accuracy"] > 0.95
-    if method == "pattern":
-        assert found["direction"].values @ u > 0.9  # filters turn against the noise that channels share
+    if method == "pattern":  # filters turn against the noise that channels share
+        assert found["direction"].values @ u > 0.9
     opposite = out["direction"].sel(n_clusters=2, cluster=0)
     np.testing.assert_allclose(opposite, -found["direction"], atol=1e-5)
     assert np.isnan(out["direction"].sel(n_clusters=2, cluster=2)).all()
