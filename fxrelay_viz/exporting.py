@@ -19,8 +19,9 @@ from fxrelay import schema
 from fxrelay.heatmap import contact_sheet, grid
 from fxrelay_viz import links, selection
 from fxrelay_viz.category import Category
-from fxrelay_viz.explanations import CLASSED, layout, one_target
+from fxrelay_viz.explanations import CLASSED
 from fxrelay_viz.notes import NOTE, TAGS
+from fxrelay_viz.pictures import layout, one_target
 from fxrelay_viz.project import Project
 from fxrelay_viz.reading import alone, read
 from fxrelay_viz.renderers import draw, kind_of, raster

@@ -18,7 +18,8 @@ from tornado.web import RequestHandler
 
 from fxrelay import schema
 from fxrelay.heatmap import CMAPS
-from fxrelay_viz.explanations import Explanations, Picture
+from fxrelay_viz.explanations import Explanations
+from fxrelay_viz.pictures import Picture
 from fxrelay_viz.project import Project
 from fxrelay_viz.renderers import Look, draw, encode
 from fxrelay_viz.renderers.look import HOVER, LARGE, MODES, SIZES, THUMBNAIL

@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from fxrelay import schema
-from fxrelay_viz.explanations import Explanations, Picture
+from fxrelay_viz.explanations import Explanations
+from fxrelay_viz.pictures import Picture
 
 #: a mean is taken over so many samples, in runs of neighbours that are evenly spread over the set:
 #: neighbours lie in one file, and opening files is what takes the time

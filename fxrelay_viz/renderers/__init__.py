@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from fxrelay import schema
-from fxrelay_viz.explanations import Picture
+from fxrelay_viz.pictures import Picture
 from fxrelay_viz.renderers.features import features
 from fxrelay_viz.renderers.images import image, video
 from fxrelay_viz.renderers.look import MODES, SIZES, Look

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from fxrelay_viz.explanations import Picture
+from fxrelay_viz.pictures import Picture
 from fxrelay_viz.renderers.colours import colours, end, strip
 from fxrelay_viz.renderers.look import HOVER, LARGE, THUMBNAIL, Look
 from fxrelay_viz.renderers.scene import ADVANCE, INK, RULE, SOFT, Box, Line, Scene, Text, shortened

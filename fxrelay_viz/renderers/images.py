@@ -8,7 +8,7 @@ from PIL import Image
 
 from fxrelay import schema
 from fxrelay.heatmap import grid, heatmap, limits, overlay, to_image
-from fxrelay_viz.explanations import Picture
+from fxrelay_viz.pictures import Picture
 from fxrelay_viz.renderers.look import HOVER, THUMBNAIL, Look
 
 Range = tuple[float, float]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from fxrelay import schema
-from fxrelay_viz.explanations import Picture
+from fxrelay_viz.pictures import Picture
 from fxrelay_viz.renderers.colours import colours, strip
 from fxrelay_viz.renderers.look import HOVER, LARGE, THUMBNAIL, Look
 from fxrelay_viz.renderers.scene import ADVANCE, Box, Scene, Text, ink_on, shortened

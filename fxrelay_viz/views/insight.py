@@ -8,10 +8,10 @@ import numpy as np
 
 from fxrelay_viz import insight, markup
 from fxrelay_viz.category import Category
-from fxrelay_viz.explanations import Picture
 from fxrelay_viz.images import HOVER, Look
 from fxrelay_viz.markup import Card, Choice, Comparison, Summary
 from fxrelay_viz.means import mean_pictures
+from fxrelay_viz.pictures import Picture
 from fxrelay_viz.project import Project
 from fxrelay_viz.reasons import why
 from fxrelay_viz.session import Session

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from fxrelay.heatmap import CMAPS
 from fxrelay_viz import markup
-from fxrelay_viz.explanations import layout
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Choice
+from fxrelay_viz.pictures import layout
 from fxrelay_viz.renderers import RENDERERS, kind_of
 from fxrelay_viz.renderers.look import MODES, THUMBNAIL
 from fxrelay_viz.scales import scale_end

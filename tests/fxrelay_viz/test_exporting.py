@@ -124,7 +124,9 @@ def test_what_a_state_of_virelay_cannot_bring_is_told(project):
         with pytest.raises(ValueError, match=message):
             read_state(json.dumps(content | change).encode(), Workspace.of(project))
     del content["selectedClustering"]
-    with pytest.raises(ValueError, match="got none of selectedClustering. Export the state again"):
+    with pytest.raises(
+        ValueError, match=r"got none of selectedClustering\. Export the state again"
+    ):
         read_state(json.dumps(content).encode(), Workspace.of(project))
 
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from fxrelay import schema
 from fxrelay.heatmap import heatmap, overlay, to_image
-from fxrelay_viz.explanations import Explanations, Picture, layout
+from fxrelay_viz.explanations import Explanations
 from fxrelay_viz.images import render
+from fxrelay_viz.pictures import Picture, layout
 from fxrelay_viz.renderers import MODES, RENDERERS, SIZES, Look, draw, encode, kind_of, raster
 from fxrelay_viz.renderers.images import enlarged
 from fxrelay_viz.renderers.scene import Scene, Text, ink_on, svg
