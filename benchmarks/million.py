@@ -44,7 +44,7 @@ def make(folder: Path, n: int, shard: int) -> None:
         xr.Dataset(
             {"relevance": (image, x), "input": (image, abs(x) % 1), "label": ("sample", ids % 10)},
             coords={"sample": ids, "class": [f"class {k}" for k in range(10)]},
-        ).to_netcdf(folder / "relevance" / f"shard-{start:06d}.nc", engine="netcdf4")
+        ).to_netcdf(folder / "relevance" / f"shard-{start // shard:06d}.nc", engine="netcdf4")
     labels = rng.integers(0, CLUSTERS, n).astype(np.int32)
     points = (rng.normal(size=(CLUSTERS, 2)) * 6)[labels] + rng.normal(size=(n, 2))
     group = xr.Dataset(

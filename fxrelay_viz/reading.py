@@ -152,7 +152,7 @@ def open_shards(folder: Path) -> xr.Dataset:
         If the manifest is damaged, or shards are missing; names the first of them.
     """
     n, size = _manifest(folder)
-    files = [folder / f"shard-{start:06d}.nc" for start in range(0, n, size)]
+    files = [folder / f"shard-{i:06d}.nc" for i in range(-(-n // size))]
     missing = [file.name for file in files if not file.is_file()]
     if missing or not files:
         raise FileNotFoundError(
