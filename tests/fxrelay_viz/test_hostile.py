@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from fxrelay_viz import links, selection
 from fxrelay_viz.images import FIELDS, parse
 from fxrelay_viz.importing import read_state
+from fxrelay_viz.kinds import KINDS
 from fxrelay_viz.searching import search
-from fxrelay_viz.selection import KINDS, OPERATIONS
+from fxrelay_viz.selection import OPERATIONS
 from fxrelay_viz.state import ViewState
 from fxrelay_viz.virelay_state import NEEDED
 from fxrelay_viz.workspace import Workspace

@@ -144,3 +144,46 @@ def test_bad_json(text: str, message: str):
 def test_a_recipe_of_other_data_says_what_is_missing(step: Step, message: str):
     with pytest.raises(ValueError, match=message):
         apply((step,), LINE)
+
+
+FACTS = Category(**{
+    **LINE.__dict__,
+    "scores": {"degree": np.arange(10.0)},
+    "columns": {"label": np.arange(10) % 2, "word": np.array(["a", "b"] * 5)},
+    "classes": ["cat", "dog"],
+})  # fmt: skip
+
+
+def facts(*steps: Step) -> list[int]:
+    return np.flatnonzero(apply(steps, FACTS)).tolist()
+
+
+def test_kinds_that_ask_for_variables():
+    assert facts(Step("add", "values", ("label",), (1,))) == [1, 3, 5, 7, 9]
+    assert facts(Step("add", "values", ("word",), ("a", 7))) == [0, 2, 4, 6, 8]
+    assert facts(Step("add", "range", ("degree",), (2.5, 4))) == [3, 4]
+    assert facts(Step("add", "neighbours", ("flat",), (500, 2))) == [4, 5, 6]
+    assert facts(Step("add", "neighbours", ("flat",), (500, 99))) == list(range(10))
+    assert facts(Step("add", "neighbours", ("flat",), (12345, 2))) == []
+    assert facts(Step("add", "found", (), ("dog",))) == [1, 3, 5, 7, 9]
+    everything = Step("toggle", "everything")
+    assert facts(Step("add", "range", ("degree",), (2.5, 4)), everything) == [
+        0, 1, 2, 5, 6, 7, 8, 9,
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="needs a variable of numbers for a range; got 'word'"):
+        facts(Step("add", "range", ("word",), (0, 1)))
+
+
+def test_what_was_taken_back_can_be_done_again():
+    chosen = Selection()
+    chosen.push(Step("replace", "everything"))
+    chosen.invert()
+    chosen.undo()
+    assert chosen.redoable
+    chosen.redo()
+    assert chosen.recipe[-1] == Step("toggle", "everything")
+    chosen.undo()
+    chosen.push(Step("add", "samples", (), (100,)))
+    assert not chosen.redoable
+    chosen.redo()
+    assert chosen.recipe[-1].kind == "samples"
