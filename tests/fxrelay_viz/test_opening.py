@@ -117,7 +117,7 @@ def test_files_that_vanish_are_a_message(tmp_path, data):
     (tmp_path / "lrp" / "shard-000003.nc").unlink()
     (tmp_path / "lrp" / "shard-000002.nc").write_bytes(b"damaged")
     for position in (1600, 1100):
-        with pytest.raises(OSError, match="shard-00000[23]"):
+        with pytest.raises(OSError, match=r"shard-00000[23]"):
             project.pictures([position])
     assert project.pictures([3])[0].relevance.shape == (1, 8, 8)
 
@@ -157,7 +157,9 @@ def test_a_million_samples_open_within_a_second(tmp_path):
             {"relevance": (("sample", "channel", "y", "x"), zeros),
              "label": ("sample", np.arange(start, start + size) % classes)},
             coords={"sample": np.arange(start, start + size)},
-        ).to_netcdf(tmp_path / "big" / f"shard-{start // size:06d}.nc", engine="netcdf4")  # fmt: skip
+        ).to_netcdf(
+            tmp_path / "big" / f"shard-{start // size:06d}.nc", engine="netcdf4"
+        )  # fmt: skip
     rng = np.random.default_rng(0)
     groups = {
         f"class {k}": xr.Dataset(
@@ -194,3 +196,25 @@ def test_stored_numbers_are_decoded(tmp_path):
     xr.testing.assert_identical(lazy.compute(), expected)
     chosen = [3, 0, 0]
     xr.testing.assert_identical(lazy.isel(sample=chosen).compute(), expected.isel(sample=chosen))
+
+
+def test_what_attribute_dataset_wrote_is_opened(tmp_path):
+    import torch
+
+    import fxrelay
+
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3)).eval()
+    x = torch.randn(25, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    written = fxrelay.attribute_dataset(
+        net, (x, torch.arange(25) % 3), tmp_path / "relevance", composite="epsilon_plus",
+        classes=["a", "b", "c"], shard_size=10, progress=False,
+    )  # fmt: skip
+    project = open_workspace([tmp_path]).get()
+    assert project.names == ["a", "b", "c"]
+    assert (project.index == written["sample"].values).all()
+    found = project.pictures([3, 12, 24])
+    expected = written["relevance"].isel(sample=[3, 12, 24]).compute(scheduler="synchronous")
+    assert np.array_equal([p.relevance.values for p in found], expected.values)
+    assert np.allclose(found[2].input.values, x[24].numpy())
+    assert project.facts(24)["label"] == "a"
+    written.close()
