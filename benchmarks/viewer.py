@@ -1,6 +1,7 @@
 r"""The viewer in a headless browser: how fast, how much memory, how many at once.
 
 python benchmarks/viewer.py
+python benchmarks/viewer.py --picture demo-output/class...
 python benchmarks/viewer.py --sizes 3000 --repeats 2 --cycles 2 --idle 0 --no-record
 """
 
@@ -239,6 +240,30 @@ def _longest_link(browser: Any, link: str) -> int:
     return length
 
 
+def picture(folder: Path) -> None:
+    """Draw viewer.png: the odd cluster of the first class of what `fxrelay demo` left."""
+    from fxrelay_viz.serve import free_port
+
+    port = free_port("localhost", 0)
+    command = [sys.executable, "-c", "from fxrelay.cli import app; app()", "view", str(folder)]
+    process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
+    try:
+        address = _answering(f"http://localhost:{port}/")
+        with chromium() as browser:
+            visit = Visit(browser, address, viewport={"width": 1280, "height": 800})
+            visit.open()
+            visit.page.get_by_role("button", name="Select the odd cluster").click()
+            visit.page.wait_for_function("() => !deep('.count')[0].innerText.startsWith('0 ')")
+            visit.page.locator(".grid .tile").nth(1).click()
+            visit.page.locator(".detail .large img").nth(2).wait_for()
+            visit.page.mouse.move(640, 10)
+            visit.page.wait_for_timeout(1500)
+            visit.page.screenshot(path=Path(__file__).with_suffix(".png"))
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def rows(results: dict[int, dict[str, Any]]) -> list[dict[str, str]]:
     """Return the table: one row a measure, targets and ViRelAy's figures beside ours."""
     lines = {
@@ -286,7 +311,11 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=10, help="seconds a closed page is kept")
     parser.add_argument("--no-record", action="store_true")
     parser.add_argument("--serve", nargs=2, metavar=("FOLDER", "PORT"))
+    parser.add_argument("--picture", type=Path, metavar="FOLDER", help="draw viewer.png and end")
     args = parser.parse_args()
+    if args.picture:
+        picture(args.picture)
+        return
     if args.serve:
         serve(Path(args.serve[0]), int(args.serve[1]))
         return
