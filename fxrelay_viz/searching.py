@@ -61,9 +61,9 @@ def _texts(category: Category) -> list[str]:
 def _found(category: Category, name: str, needle: str) -> np.ndarray:
     if name == schema.SAMPLE:
         return _in_values(category.ids, needle, exact=category.ids.dtype.kind not in "OUS")
-    if name not in category.columns and name not in (TAGS, NOTE):
+    values = category.columns.get(name)
+    if values is None:
         return np.zeros(len(category.ids), dtype=bool)
-    values = category.columns[name]
     if name in CLASSES and len(category.classes):
         hits = [k for k, text in enumerate(category.classes) if needle in text.casefold()]
         return np.isin(values, hits)
