@@ -12,7 +12,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_every_block_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 4
     names = {}
     exec(BLOCKS[0].replace("224, 224", "32, 32"), names)
     assert names["ds"].sizes == {"sample": 2, "channel": 3, "y": 32, "x": 32, "class": 1000}
@@ -27,3 +27,6 @@ def test_every_block_runs(tmp_path, monkeypatch, capsys):
     exec(BLOCKS[1], names)
     assert names["tree"]["ranking"].sizes["category"] == 10
     assert np.isfinite(names["tree"]["ranking"]["suspicion"]).all()
+    exec(BLOCKS[2], names)
+    assert "outlier_knn" in names["tree"]["7"]
+    exec(BLOCKS[3].replace("layer3", "relu_2"), names | {"x": data.images})
