@@ -18,7 +18,7 @@ SPRAY: Final = Pipeline(
         Step("kmeans", stages.kmeans, ("spectral_embedding",), {"n_clusters": range(2, 11)}),
         Step("eigengap", stages.eigengap, ("spectral_embedding",)),
         Step("sizes", stages.sizes, ("kmeans",)),
-        Step("fisher", stages.fisher, ("equalize", "kmeans")),
+        Step("fisher", stages.fisher, ("equalize", "kmeans", "spectral_embedding")),
         Step("isolation", stages.isolation, ("affinity", "kmeans")),
         Step("silhouette", stages.silhouette, ("spectral_embedding", "kmeans")),
         Step("prototypes", stages.prototypes, ("spectral_embedding", "kmeans")),

@@ -24,7 +24,7 @@ class equalize(Stage):
 
     version: ClassVar[int] = 1
     exponent = param.Number(
-        0.75, bounds=(0, 1), doc="0 leaves features as they are; 1 gives all the same weight."
+        0.6, bounds=(0, 1), doc="0 leaves features as they are; 1 gives all the same weight."
     )
     floor = param.Number(
         0.01,

@@ -10,6 +10,7 @@ from scipy.stats import binom
 from fxrelay.schema import FEATURE
 from fxrelay_analysis.stage import Stage, variable
 from fxrelay_analysis.stages.preprocess import checked
+from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
 from fxrelay_analysis.stages.validity import clustering_of, per_cluster
 
 Array = np.ndarray[Any, Any]
@@ -40,6 +41,8 @@ class fisher(Stage):
        halving. So F is divided by its `ceiling` at the same share p: the most that it reaches when
        the upper share p of one mode is cut off. 1 is what a cut through one mode can reach at
        most; two modes apart reach more, about p(1-p) d^2 / ceiling(p) at d standard deviations.
+    4. The same ratio along the best diffusion coordinate D^-1/2 v_j of the embedding, where one is
+       given, sees modes that no hyperplane parts; the greater of the two is the separability.
 
     `valley` is the probability of a valley as deep as the one seen between the cluster and its
     rest if density never rose towards the cluster (`valley_p`). Samples that agree to five digits
@@ -60,24 +63,33 @@ class fisher(Stage):
 
     @staticmethod
     def compute(
-        features: xr.DataArray, clustering: xr.DataArray | xr.Dataset, *, shrinkage: float
+        features: xr.DataArray,
+        clustering: xr.DataArray | xr.Dataset,
+        embedding: xr.Dataset | None = None,
+        *,
+        shrinkage: float,
     ) -> xr.Dataset:
         """Return `separability` and `valley`, dims ([sweep], cluster); NaN without a rest.
 
         A cluster or a rest of fewer than 3 distinct samples has separability 0 and valley 1.
         """
         x = checked(variable(features, FEATURE, "fisher"), "fisher").values
-        rows = distinct(x.reshape(len(x), -1).astype(np.float64))
-        basis, leverage = ridge_basis(x.reshape(len(x), -1)[rows].astype(np.float64), shrinkage)
+        x = x.reshape(len(x), -1).astype(np.float64)
+        rows = distinct(x)
+        basis, leverage = ridge_basis(x[rows], shrinkage)
+        phi = np.zeros((len(rows), 1)) if embedding is None else diffusion(embedding)[rows]
         found: dict[bytes, tuple[float, float]] = {}
 
         def judged(member: Array) -> tuple[float, float]:
             key = member.tobytes()
             if key not in found:
-                found[key] = (
-                    (float("nan"),) * 2 if member.all() else score(basis, leverage, member[rows])
-                )
+                nan = float("nan")
+                found[key] = (nan, nan) if member.all() else both(member[rows])
             return found[key]
+
+        def both(member: Array) -> tuple[float, float]:
+            linear, valley = score(basis, leverage, member)
+            return (max(linear, along(phi, member)), valley) if linear else (linear, valley)
 
         labels = clustering_of(clustering, "fisher")
         return xr.Dataset(
@@ -86,6 +98,24 @@ class fisher(Stage):
                 VALLEY: per_cluster(labels, VALLEY, lambda m, _: judged(m)[1]),
             }
         )
+
+
+def diffusion(embedding: xr.Dataset) -> Array:
+    """Return the diffusion coordinates D^-1/2 v (n, q) of a spectral embedding."""
+    degree = embedding[DEGREE].values
+    found: Array = embedding[SPECTRAL].values / np.sqrt(np.where(degree > 0, degree, 1))[:, None]
+    return found
+
+
+def along(phi: Array, member: Array) -> float:
+    """Return the separability of `member` (n,) along the best column of phi (n, q)."""
+    share = float(member.mean())
+    centred = phi - phi.mean(axis=0)
+    total = np.square(centred).mean(axis=0)
+    between = share / (1 - share) * np.square(centred[member].mean(axis=0))
+    varies = total > 1e-12 * np.square(phi).mean(axis=0)
+    r2 = np.divide(between, total, out=np.zeros_like(total), where=varies).max()
+    return float(r2 / (1 - r2 + SHRINKAGE) / ceiling(share))
 
 
 def distinct(x: Array) -> Array:
