@@ -144,7 +144,9 @@ def figure(rows: list[Row], path: Path) -> None:
         axis.set_xticks(range(len(kinds)), kinds, rotation=35, ha="right")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("accuracy, %")
-    axes[0].legend(frameon=False, fontsize=8, loc="lower left")
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
     fig.suptitle(
         f"Artefact in {share:.0%} of one class: before and after suppressing it", fontsize=11
     )
