@@ -111,13 +111,12 @@ def raster(cloud: Cloud, view: Extent | None = None, size: tuple[int, int] = (70
     view = extent(cloud.points) if view is None else view
     counts = _counts(cloud, view, size)
     chosen = cloud.selected.any()
-    rest = counts[..., -1]
-    mine = counts[..., :-1]
-    image = _shade(mine, rgb(cloud.colouring.colours), FAINTEST if not chosen else 0.6)
-    back = _shade(rest[..., None], rgb((GREY,)), 0.15)
-    hidden = image[..., 3] == 0
-    image[hidden] = back[hidden]
-    image[hidden, 3] //= 2
+    image = _shade(counts[..., :-1], rgb(cloud.colouring.colours), 0.6 if chosen else FAINTEST)
+    if chosen:
+        back = _shade(counts[..., -1:], rgb((GREY,)), 0.15)
+        hidden = image[..., 3] == 0
+        image[hidden] = back[hidden]
+        image[hidden, 3] //= 2
     return hv.RGB(
         image[::-1], bounds=(view[0], view[1], view[2], view[3]), vdims=[*"RGBA"]
     ).opts(xlabel=cloud.names[0], ylabel=cloud.names[1], backend="bokeh")  # fmt: skip
