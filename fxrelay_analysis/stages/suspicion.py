@@ -63,7 +63,7 @@ class suspicion(Stage):
     cluster without a valley around it (`valley` above `level`) counts 1 at most: 1 is what a cut
     through a category with a single strategy can reach. From `threshold` on the category is
     flagged. Clean categories have lesser modes of their own (sevens with and without a bar): among
-    digits they reach 2.6. `benchmarks/artefacts.py` tells how often more is reached without an
+    digits they reach 2.8. `benchmarks/artefacts.py` tells how often more is reached without an
     artefact and with one, and chose `level` and `threshold`. A cluster of fewer than about 16
     samples cannot have a significant valley.
     Both sides of a cut are equally separable: the one with the greater surplus is named.
