@@ -1,14 +1,16 @@
 """What a function does, as a digest: its code and all of its own package that it reaches.
 
 Comments, layout and docstrings do not count. Constants, tables and helpers of the same package do,
-and so do the versions of the libraries that the code names: a changed helper is another function.
+in whatever they are nested, and so do the versions of the libraries that the code names: a changed
+helper is another function. Arrays and lists of plain values that are changed in place are seen by
+the next process.
 """
 
 import dis
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import metadata
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -21,9 +23,12 @@ FOLLOWED: Final = ("fxrelay", "fxrelay_analysis")
 #: name that is imported -> name of its distribution, where they differ
 DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "skimage": "scikit-image", "umap": "umap-learn"}
 Function = types.FunctionType
+Table = dict[Any, Any] | list[Any]
 #: code, defaults, defaults of keywords, contents of the closure
 State = tuple[types.CodeType, Any, Any, list[Any]]
 MISSING: Final = object()
+#: module of the classes that run stages: no result depends on how
+RUNNER: Final = "fxrelay_analysis.stage"
 
 
 class Watched(NamedTuple):
@@ -32,7 +37,7 @@ class Watched(NamedTuple):
     digest: str
     functions: list[tuple[Function, State]]
     names: list[tuple[Mapping[str, Any], str, Any]]  # namespace, name, value
-    tables: list[tuple[dict[Any, Any], list[Any]]]  # and their items
+    tables: list[tuple[Table, list[Any]]]  # and their items
 
     def holds(self) -> bool:
         """Tell whether nothing was changed since: plain loops, for every look-up comes here."""
@@ -76,7 +81,7 @@ class _Reader:
         self.seen: dict[int, Any] = {}
         self.functions: list[tuple[Function, State]] = []
         self.names: list[tuple[Mapping[str, Any], str, Any]] = []
-        self.tables: list[tuple[dict[Any, Any], list[Any]]] = []
+        self.tables: list[tuple[Table, list[Any]]] = []
 
     def function(self, function: Function) -> None:
         code = function.__code__
@@ -84,7 +89,7 @@ class _Reader:
         self.parts.append(_code(code, function.__doc__))
         for cell in function.__closure__ or ():
             self.value("closure", cell.cell_contents)
-        self.value("defaults", [function.__defaults__, function.__kwdefaults__])
+        self.value("defaults", (function.__defaults__, function.__kwdefaults__))
         self.libraries |= set(_imported(code))
         names = _named(code)
         for name in names:
@@ -104,37 +109,47 @@ class _Reader:
                 self.value(name, vars(module)[name])
 
     def value(self, name: str, value: Any) -> None:
+        if not isinstance(value, Function):
+            value = getattr(value, "__wrapped__", value)  # what functools.lru_cache holds
         if id(value) in self.seen:
             return
-        if isinstance(value, Function | type | dict):
-            self.seen[id(value)] = value
-        if isinstance(value, Function):
-            if self.own(value):
-                self.function(value)
-        elif isinstance(value, type):
-            self.kind(value)
-        elif isinstance(value, dict) and not _plain(value):
-            self.table(name, value)
-        elif (text := _plain(value)) is not None:
+        if not isinstance(value, dict) and (text := _plain(value)) is not None:
             self.parts.append([name, text])
+            return
+        self.seen[id(value)] = value
+        if isinstance(value, dict | list | tuple):
+            self.table(name, value)
+        elif isinstance(value, partial):
+            self.table(name, (value.func, value.args, value.keywords))
+        elif not self.own(value):
+            self.libraries.add(_top(value))
+            self.parts.append([name, getattr(value, "__qualname__", type(value).__qualname__)])
+        elif isinstance(value, Function):
+            self.function(value)
+        else:
+            self.kind(value if isinstance(value, type) else type(value))
 
-    def table(self, name: str, table: dict[Any, Any]) -> None:
-        self.tables.append((table, _items(table)))
-        for key, item in table.items():
+    def table(self, name: str, table: Table | tuple[Any, ...]) -> None:
+        """Follow the items of a table, and watch them where they can be changed in place."""
+        if not isinstance(table, tuple):
+            self.tables.append((table, _items(table)))
+        self.parts.append([name, len(table)])
+        for key, item in table.items() if isinstance(table, dict) else enumerate(table):
             self.value(f"{name}[{key!r}]", item)
 
     def kind(self, kind: type) -> None:
-        if not self.own(kind):
-            self.libraries.add(kind.__module__.partition(".")[0])
+        if kind.__module__ == RUNNER:
             return
+        for base in kind.__mro__[1:]:
+            self.value(base.__qualname__, base)
         for name, member in sorted(vars(kind).items()):
-            plain = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-            if isinstance(plain, Function):
+            plain = _inner(member)
+            if isinstance(plain, Function) or not name.startswith("__"):
                 self.names.append((vars(kind), name, member))
                 self.value(name, plain)
 
     def own(self, value: Any) -> bool:
-        return str(value.__module__).partition(".")[0] in self.packages
+        return _top(value) in self.packages
 
 
 def _look(function: Function) -> Watched:
@@ -155,8 +170,23 @@ def _cells(function: Function) -> list[Any]:
     return [cell.cell_contents for cell in function.__closure__ or ()]
 
 
-def _items(table: dict[Any, Any]) -> list[Any]:
+def _items(table: Table) -> list[Any]:
+    if isinstance(table, list):
+        return list(table)
     return [item for pair in table.items() for item in pair]
+
+
+def _top(value: Any) -> str:
+    """Return the package that a function, a class or the class of an object comes from."""
+    return (getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
+
+
+def _inner(member: Any) -> Any:
+    """Return what stands behind a member of a class: a function, a default, or what it is."""
+    for name in ("__func__", "fget", "func", "default"):  # methods, properties, parameters
+        if hasattr(type(member), name):
+            return getattr(member, name)
+    return member
 
 
 def _alike(now: list[Any], then: list[Any]) -> bool:

@@ -16,5 +16,5 @@ def data() -> xr.DataArray:
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    counted.calls = 0
+    counted.calls.clear()
     return Store(tmp_path)

@@ -1,5 +1,7 @@
 """Equal key if and only if equal stage, parameters and content."""
 
+from functools import lru_cache
+
 import numpy as np
 import param
 import pytest
@@ -7,6 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy.stats import binom
 
 from fxrelay_analysis import digest, stages
 from fxrelay_analysis.coding import code_digest
@@ -90,6 +93,28 @@ def test_the_order_and_number_of_inputs_is_in_the_key():
 
 FACTOR = 2
 TABLE = {"a": lambda x: x + 1, "b": 3}
+ROWS = {"row": (len, {"inner": lambda x: x})}
+PLAIN = {"a": 1}
+
+
+class Base:
+    weight = 1
+
+    @property
+    def half(self):
+        return 0.5
+
+
+class Kind(Base):
+    pass
+
+
+HELD = Kind()
+
+
+@lru_cache
+def _remembered(x):
+    return x
 
 
 def _helper(x):
@@ -101,7 +126,14 @@ def _indirect(x):
 
 
 def reaches(x):
-    return [_indirect(x), TABLE["a"](x), stages.pool.version]
+    nested = [
+        ROWS["row"][1]["inner"](x),
+        PLAIN["a"],
+        HELD.half,
+        HELD.weight,
+        _remembered(x),
+    ]
+    return [_indirect(x), TABLE["a"](x), stages.pool.version, binom.pmf(0, 1, x), *nested]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +143,13 @@ def reaches(x):
         lambda m: m.setattr(f"{__name__}._helper", lambda x: x / FACTOR),
         lambda m: m.setitem(TABLE, "a", lambda x: x - 1),
         lambda m: m.setitem(TABLE, "b", 4),
+        lambda m: m.setitem(ROWS["row"][1], "inner", lambda x: x + 1),
+        lambda m: m.setattr(ROWS["row"][1]["inner"], "__code__", (lambda x: x - 2).__code__),
+        lambda m: m.setitem(PLAIN, "a", 2),
+        lambda m: m.setattr(Base, "weight", 2),
+        lambda m: m.setattr(Base, "half", property(lambda self: 1.5)),
+        lambda m: m.setattr(_remembered.__wrapped__, "__code__", (lambda x: x - 2).__code__),
+        lambda m: m.setattr(stages.pool, "version", 99),
         lambda m: m.setattr(_helper, "__code__", (lambda x: x - FACTOR).__code__),
         lambda m: m.setattr(_helper, "__defaults__", (5,)),
         lambda m: m.setattr(stages.pool, "compute", staticmethod(lambda data: data)),
@@ -128,6 +167,24 @@ def test_what_a_function_reaches_in_its_package_is_its_code(change, monkeypatch)
         assert code_digest(reaches) != before
     coding._KNOWN.pop(reaches)
     assert code_digest(reaches) == before
+
+
+def test_a_row_of_a_table_of_metrics_and_libraries_behind_objects_are_code(monkeypatch):
+    from fxrelay_analysis import coding
+    from fxrelay_analysis.stages import metrics
+
+    before = code_digest(stages.neighbours.compute)
+    row = metrics.METRICS["cosine"]._replace(finish=lambda d: 3 * d)
+    with monkeypatch.context() as patch:
+        patch.setitem(metrics.METRICS, "cosine", row)
+        assert code_digest(stages.neighbours.compute) != before
+    pooling, pools = code_digest(stages.pool.compute), stages.pool.compute.__globals__["POOLS"]
+    with monkeypatch.context() as patch:
+        patch.setitem(pools, "sum", pools["max"])
+        assert code_digest(stages.pool.compute) != pooling
+    found = coding._Reader("fxrelay_analysis")
+    found.function(stages.fisher.compute)
+    assert "scipy" in found.libraries  # by scipy.stats.binom, an object
 
 
 def test_layout_and_other_names_of_the_module_do_not_matter(monkeypatch):

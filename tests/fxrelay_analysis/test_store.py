@@ -31,16 +31,16 @@ def test_the_second_call_computes_nothing(store, data):
     for _ in range(3):
         add(data)
         add(data.copy())
-    assert counted.calls == 1
+    assert len(counted.calls) == 1
     add(data, by=2.0)
-    assert counted.calls == 2
+    assert len(counted.calls) == 2
 
 
 def test_store_none_computes_every_time(data):
-    counted.calls = 0
+    counted.calls.clear()
     add = Store(None).cache(counted)
     assert add(data).identical(add(data))
-    assert counted.calls == 2
+    assert len(counted.calls) == 2
 
 
 def test_a_chain_hashes_no_result_again(store, data, monkeypatch):

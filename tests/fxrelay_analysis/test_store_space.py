@@ -78,7 +78,7 @@ def test_prune_by_age_and_by_stage(store, data):
 
 
 def test_a_store_keeps_to_its_size(tmp_path):
-    counted.calls = 0
+    counted.calls.clear()
     fill(Store(tmp_path), 1)
     size = files(Store(tmp_path))[0].stat().st_size
     store = Store(tmp_path, max_bytes=4 * size)

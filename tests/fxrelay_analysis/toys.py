@@ -1,5 +1,7 @@
 """Stages of every kind for the tests of the Store."""
 
+from typing import ClassVar
+
 import numpy as np
 import param
 import xarray as xr
@@ -11,11 +13,11 @@ class counted(stages.Stage):
     """Add `by` and count the calls."""
 
     by = param.Number(1.0, doc="What is added.")
-    calls = 0
+    calls: ClassVar[list[float]] = []
 
     @staticmethod
     def compute(data, *, by):
-        counted.calls += 1
+        counted.calls.append(by)
         return data + by
 
 
