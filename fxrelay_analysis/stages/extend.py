@@ -27,7 +27,7 @@ from fxrelay_analysis.stages.crossing import (
 from fxrelay_analysis.stages.distances import PRECOMPUTED
 from fxrelay_analysis.stages.points import need_features, placed, points
 from fxrelay_analysis.stages.preprocess import checked, ids
-from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
+from fxrelay_analysis.stages.sweeps import NOISE, need_same_samples, sweep_of
 from fxrelay_analysis.stages.validity import clustering_of
 from fxrelay_analysis.threads import one_thread
 
@@ -164,6 +164,7 @@ class extend_clustering(Stage):
         found = clustering_of(clustering, "extend_clustering")
         sweep = sweep_of(found, "extend_clustering")
         need_alike(len(features), len(found), "extend_clustering")
+        need_same_samples(features, found, "extend_clustering")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_clustering")
         columns = [_elected(labels[place], share) for labels in sweep.labels.T]
         values = np.stack(columns, axis=1).reshape(len(new), *found.shape[1:])

@@ -11,6 +11,7 @@ from fxrelay.schema import FEATURE
 from fxrelay_analysis.stage import Stage, variable
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
+from fxrelay_analysis.stages.sweeps import need_same_samples
 from fxrelay_analysis.stages.validity import clustering_of, per_cluster
 
 Array = np.ndarray[Any, Any]
@@ -73,6 +74,8 @@ class fisher(Stage):
 
         A cluster or a rest of fewer than 3 distinct samples has separability 0 and valley 1.
         """
+        labels = clustering_of(clustering, "fisher")
+        need_same_samples(features, labels, "fisher")
         x = checked(variable(features, FEATURE, "fisher"), "fisher").values
         x = x.reshape(len(x), -1).astype(np.float64)
         rows = distinct(x)
@@ -91,7 +94,6 @@ class fisher(Stage):
             linear, valley = score(basis, leverage, member)
             return (max(linear, along(phi, member)), valley) if linear else (linear, valley)
 
-        labels = clustering_of(clustering, "fisher")
         return xr.Dataset(
             {
                 SEPARABILITY: per_cluster(labels, SEPARABILITY, lambda m, _: judged(m)[0]),

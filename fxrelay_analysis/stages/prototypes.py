@@ -7,7 +7,7 @@ import xarray as xr
 
 from fxrelay.schema import SAMPLE
 from fxrelay_analysis.stages.points import PointStage, points
-from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
+from fxrelay_analysis.stages.sweeps import NOISE, need_same_samples, sweep_of
 
 Array = np.ndarray[Any, Any]
 PROTOTYPE: Final = "prototype"
@@ -45,6 +45,7 @@ class prototypes(PointStage):
                 f"prototypes: needs points of the {len(sweep.labels)} samples of the clustering; "
                 f"got {len(given.rows)}. Select the same samples in both."
             )
+        need_same_samples(embedding, clustering, "prototypes")
         ids = given.ids.get(SAMPLE, sweep.sample).values
         out = np.full((sweep.labels.shape[1], len(sweep.clusters)), nobody(ids.dtype), ids.dtype)
         for column, labels in enumerate(sweep.labels.T):

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from fxrelay.schema import N_CLUSTERS
 from fxrelay_analysis.stages.cluster import LEADING, solving
 from fxrelay_analysis.stages.points import Points, PointStage, points
-from fxrelay_analysis.stages.sweeps import NOISE, Sweep, sweep_of
+from fxrelay_analysis.stages.sweeps import NOISE, Sweep, need_same_samples, sweep_of
 from fxrelay_analysis.stages.validity import cluster_array, clustering_of, width
 
 Array = np.ndarray[Any, Any]
@@ -159,7 +159,7 @@ def scored(
     Raises
     ------
     ValueError
-        If points and clustering are not of equally many samples.
+        If points and clustering are not of the same samples in one order.
     """
     found = clustering_of(clustering, names[0])
     sweep = sweep_of(found, names[0])
@@ -168,6 +168,7 @@ def scored(
             f"{names[0]}: needs points and clustering of the same samples; got {len(given.rows)} "
             f"and {len(sweep.labels)}. Pass what was clustered."
         )
+    need_same_samples(xr.Dataset(coords=given.ids), found, names[0])
     whole = np.full(sweep.labels.shape[1], np.nan)
     each = np.full((len(whole), width(sweep)), np.nan)
     with solving():

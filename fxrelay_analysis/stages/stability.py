@@ -15,7 +15,7 @@ from fxrelay_analysis.stages.hierarchy import agglomerative
 from fxrelay_analysis.stages.mixture import gaussian_mixture
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.spectral import SPECTRAL
-from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
+from fxrelay_analysis.stages.sweeps import Sweep, need_same_samples, sweep_of
 from fxrelay_analysis.stages.validity import cluster_array, clustering_of, width
 
 Array = np.ndarray[Any, Any]
@@ -80,6 +80,7 @@ class stability(Stage):
         """
         array = checked(variable(embedding, SPECTRAL, "stability"), "stability")
         found = clustering_of(clustering, "stability")
+        need_same_samples(array, found, "stability")
         sweep = sweep_of(found, "stability")
         again = _repeated(array, found, sweep, method, parameters)
         rand, jaccard = [], []

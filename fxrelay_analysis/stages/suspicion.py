@@ -11,6 +11,7 @@ from fxrelay.schema import N_CLUSTERS, SUSPICION
 from fxrelay_analysis.stage import Stage, labelled
 from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
 from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.sweeps import need_same_samples
 from fxrelay_analysis.stages.validity import per_cluster
 
 Array = np.ndarray[Any, Any]
@@ -30,6 +31,7 @@ class isolation(Stage):
     @staticmethod
     def compute(graph: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
         """Return `isolation`, dims (n_clusters, cluster)."""
+        need_same_samples(graph, clustering, "isolation")
         weights = matrix(graph)
         return per_cluster(clustering, ISOLATION, lambda member, _: _isolation(weights, member))
 
@@ -46,6 +48,7 @@ class surplus(Stage):
     @staticmethod
     def compute(features: xr.DataArray, clustering: xr.DataArray) -> xr.DataArray:
         """Return `surplus`, dims (n_clusters, cluster); NaN where a cluster has no rest."""
+        need_same_samples(features, clustering, "surplus")
         x = features.values
 
         def score(member: Array, _: Array) -> float:

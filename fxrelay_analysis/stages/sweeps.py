@@ -94,6 +94,19 @@ def sweep_of(clustering: xr.DataArray, where: str) -> Sweep:
     return Sweep(labels, shape, coords, clustering[SAMPLE].reset_coords(drop=True))
 
 
+def need_same_samples(
+    data: xr.DataArray | xr.Dataset, clustering: xr.DataArray, where: str
+) -> None:
+    """Raise a ValueError if data and a clustering name other samples, or in another order."""
+    if SAMPLE not in data.coords or SAMPLE not in clustering.coords:
+        return
+    if not np.array_equal(data[SAMPLE].values, clustering[SAMPLE].values):
+        raise ValueError(
+            f"{where}: needs the samples of the clustering in its order; got other '{SAMPLE}' ids, "
+            f"or another order of them. Select them with .sel({SAMPLE}=clustering.{SAMPLE})."
+        )
+
+
 def matched(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
     """Return an array's rows of the samples of a clustering.
 

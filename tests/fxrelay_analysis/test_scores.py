@@ -123,6 +123,7 @@ def test_prototypes_keep_the_type_of_the_ids(ids, nobody):
     embedded = xr.Dataset(
         {"embedding_spectral": (("sample", "component"), np.eye(4))}, {"sample": ids}
     )
-    found = stages.prototypes(embedded, labels([0, 0, 1, 1], [0, 1, 2, 2]))
+    clustering = labels([0, 0, 1, 1], [0, 1, 2, 2]).assign_coords(sample=ids)
+    found = stages.prototypes(embedded, clustering)
     assert set(found.values[1].tolist()) <= set(ids.tolist())
     np.testing.assert_array_equal(found.values[0, 2], np.array(nobody, found.dtype))
