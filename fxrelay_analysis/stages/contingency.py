@@ -81,7 +81,8 @@ class contingency(Stage):
         Raises
         ------
         ValueError
-            If samples or variables do not fit, or the joint table would be too large.
+            If samples or variables do not fit, a variable has values of several types, or the joint
+            table would be too large.
         """
         sweep = sweep_of(clustering, "contingency")
         given = [v for v in variables if v in facts]
@@ -110,7 +111,13 @@ def _coded(values: xr.DataArray) -> tuple[Array, Array]:
     if raw.dtype.kind in "if":
         absent |= raw < 0 if raw.dtype.kind == "i" else np.isnan(raw)
     codes = np.full(len(raw), -1)
-    found, codes[~absent] = np.unique(raw[~absent], return_inverse=True)
+    try:
+        found, codes[~absent] = np.unique(raw[~absent], return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"contingency: needs '{values.name}' with values of one type; got {error}. Convert "
+            "with .astype(str)."
+        ) from error
     return codes, found.astype(str) if found.dtype.kind == "O" else found
 
 

@@ -136,3 +136,10 @@ def test_a_joint_table_that_is_too_large_is_refused(monkeypatch):
         "contingency: needs a joint table of at most 31 counts; got 32 for 2 values of label, "
         "2 values of prediction. Pass joint=False or fewer variables."
     )
+
+
+def test_values_of_several_types_are_named():
+    clustering = xr.DataArray(np.array([0, 1], np.int32), {"sample": [0, 1]}, ["sample"])
+    facts = xr.Dataset({"label": ("sample", np.array([1, "a"], object))}, {"sample": [0, 1]})
+    with pytest.raises(ValueError, match=r"^contingency: needs 'label' with values of one type"):
+        stages.contingency(clustering, facts)
