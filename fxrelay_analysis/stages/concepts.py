@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import param
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import CHANNEL, CLUSTER, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled
 from fxrelay_analysis.stages.channels import LAST_DOC, POOLING, channelled
 from fxrelay_analysis.stages.sweeps import Sweep, matched, sweep_of
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 #: activations (n, d), who has the concept (n,), the strength of regularisation -> direction (d,)
@@ -123,7 +123,7 @@ class concepts(Stage):
         x = matched(activations, sweep, "concepts")
         vectors = channelled(x, pooling, last, "concepts").values.astype(np.float64)
         fit = METHODS[method]
-        with threadpool_limits(1), warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # solvers that stop early: the scores tell
             found = [
                 [

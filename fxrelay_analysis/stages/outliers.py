@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 import param
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from fxrelay.schema import SAMPLE
 from fxrelay_analysis.stages.distances import DISTANCE
 from fxrelay_analysis.stages.graph import NEIGHBOUR
 from fxrelay_analysis.stages.nearest import nearest
 from fxrelay_analysis.stages.points import PointStage, dataset, points
+from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 #: beginning of the names of what is returned
@@ -139,7 +139,7 @@ class outliers(PointStage):
         found = _near(x, near, min(n_neighbours, n - 1), NEEDS_NEAR & set(methods))
         options = {"n_components": max(1, min(n_components, n // 10)), "reg_covar": reg_covar,
                    "seed": seed}  # fmt: skip
-        with threadpool_limits(1):
+        with one_thread():
             scores = {name: METHODS[name](x, found, **options) for name in methods}
         out: dict[str, Any] = {OUTLIER + name: (SAMPLE, score) for name, score in scores.items()}
         out |= {RANK + name: (SAMPLE, _ranks(score)) for name, score in scores.items()}
