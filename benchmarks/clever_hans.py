@@ -4,7 +4,7 @@ Each seed poisons another class; each control plants nothing. A second call reus
 
     python benchmarks/clever_hans.py                     # ten seeds, ten controls
     python benchmarks/clever_hans.py --seeds 3 --classes 2 5 --shares 0.1 0.25 --controls 0 \\
-        --section shares
+        --no-record
 """
 
 import argparse
