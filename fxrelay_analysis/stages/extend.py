@@ -91,14 +91,9 @@ class extend_kernel_pca(Stage):
         return placed(flat, given.ids, str(known.dims[1]), KERNEL_PCA)
 
 
-class extend_nearest(Stage):
-    """Place new samples on any map among the old samples that they are nearest to.
+class Nearest(Stage):
+    """A stage that looks at the old samples nearest to a new one."""
 
-    y = sum_j w_j y_j / sum_j w_j over the nearest old samples, w = 1 / distance or 1. A new sample
-    that equals an old one gets its place (with `weights` distance).
-    """
-
-    version: ClassVar[int] = 1
     n_neighbours = param.Integer(5, bounds=(1, None), doc="Old samples that count.")
     metric = param.Selector(default="euclidean", objects=list(CROSS_METRICS), doc=METRIC_DOC)
     weights = param.Selector(
@@ -106,6 +101,16 @@ class extend_nearest(Stage):
         objects=["distance", "uniform"],
         doc="Whether the nearer count more, by 1 / distance, or all the same.",
     )
+
+
+class extend_nearest(Nearest):
+    """Place new samples on any map among the old samples that they are nearest to.
+
+    y = sum_j w_j y_j / sum_j w_j over the nearest old samples, w = 1 / distance or 1. A new sample
+    that equals an old one gets its place (with `weights` distance).
+    """
+
+    version: ClassVar[int] = 1
 
     @staticmethod
     def compute(
@@ -131,18 +136,13 @@ class extend_nearest(Stage):
         return placed(flat, ids(new), str(array.dims[1]), str(array.name))
 
 
-class extend_clustering(Stage):
+class extend_clustering(Nearest):
     """Give new samples the cluster that most of the old samples nearest to them are in.
 
     Votes weigh 1 / distance or 1; noise, -1, has votes too. Of equal sums the larger cluster wins.
     """
 
     version: ClassVar[int] = 1
-    n_neighbours = param.Integer(5, bounds=(1, None), doc="Old samples that vote.")
-    metric = param.Selector(default="euclidean", objects=list(CROSS_METRICS), doc=METRIC_DOC)
-    weights = param.Selector(
-        default="distance", objects=["distance", "uniform"], doc=extend_nearest.param.weights.doc
-    )
 
     @staticmethod
     def compute(
