@@ -25,7 +25,17 @@ ANTIALIAS: Final = "Smooth before shrinking, with sigma = (old / new - 1) / 2 pi
 EDGES: Final = {"mirror": "reflect", "repeat": "nearest", "zero": "constant", "wrap": "wrap"}
 
 
-class resize(Stage):
+class Resampled(Stage):
+    """A stage that resamples maps by splines."""
+
+    order = param.Integer(1, bounds=(0, 5), doc=ORDER)
+    antialias = param.Boolean(True, doc=ANTIALIAS)
+    conserve = param.Boolean(
+        False, doc="Multiply by the ratio of areas: totals stay (exactly for constant maps)."
+    )
+
+
+class resize(Resampled):
     """Resample maps to a given height and width.
 
     The edges of the image stay where they are, and what lies beyond repeats the last pixel.
@@ -34,11 +44,6 @@ class resize(Stage):
     version: ClassVar[int] = 1
     height = param.Integer(100, bounds=(1, None), doc="New pixels along y, where there is y.")
     width = param.Integer(100, bounds=(1, None), doc="New pixels along x, where there is x.")
-    order = param.Integer(1, bounds=(0, 5), doc=ORDER)
-    antialias = param.Boolean(True, doc=ANTIALIAS)
-    conserve = param.Boolean(
-        False, doc="Multiply by the ratio of areas: totals stay (exactly for constant maps)."
-    )
 
     @staticmethod
     def compute(
@@ -61,16 +66,13 @@ class resize(Stage):
         return _resized(array, {Y: height, X: width}, order, antialias, conserve)
 
 
-class rescale(Stage):
+class rescale(Resampled):
     """Resample maps to a share of their height and width, at least one pixel."""
 
     version: ClassVar[int] = 1
     scale = param.Number(
         0.5, bounds=(0, 64), inclusive_bounds=(False, True), doc="New length over old."
     )
-    order = param.Integer(1, bounds=(0, 5), doc=ORDER)
-    antialias = param.Boolean(True, doc=ANTIALIAS)
-    conserve = param.Boolean(False, doc=resize.param.conserve.doc)
 
     @staticmethod
     def compute(
