@@ -22,6 +22,7 @@ SPRAY: Final = Pipeline(
         Step("isolation", stages.isolation, ("affinity", "kmeans")),
         Step("silhouette", stages.silhouette, ("spectral_embedding", "kmeans")),
         Step("prototypes", stages.prototypes, ("spectral_embedding", "kmeans")),
+        Step("outliers", stages.outliers, ("equalize", "neighbours"), {"methods": ["knn", "lof"]}),
         Step("surplus", stages.surplus, ("equalize", "kmeans")),
         Step("suspicion", stages.suspicion, ("fisher", "sizes", "surplus")),
     )
