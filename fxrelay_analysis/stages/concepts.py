@@ -1,6 +1,5 @@
 """Concept activation vectors: the direction at a node that tells a cluster from the rest."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
@@ -11,12 +10,16 @@ import xarray as xr
 from fxrelay.schema import CHANNEL, CLUSTER, SAMPLE
 from fxrelay_analysis.stage import Stage, labelled
 from fxrelay_analysis.stages.channels import LAST_DOC, POOLING, channelled
-from fxrelay_analysis.stages.sweeps import Sweep, matched, sweep_of
-from fxrelay_analysis.threads import one_thread
+from fxrelay_analysis.stages.cluster import solving
+from fxrelay_analysis.stages.mixture import CONVERGED
+from fxrelay_analysis.stages.sweeps import Sweep, by_id, matched, sweep_of
 
 Array = np.ndarray[Any, Any]
-#: activations (n, d), who has the concept (n,), the strength of regularisation -> direction (d,)
-Fit = Callable[[Array, Array, float], Array]
+#: activations (n, d), who has the concept (n,), the strength of regularisation -> direction (d,),
+#: and whether its solver ended
+Fit = Callable[[Array, Array, float], tuple[Array, bool]]
+#: most steps of a solver
+STEPS: Final = 5000
 DIRECTION: Final = "direction"
 ORIGIN: Final = "origin"
 AUROC: Final = "auroc"
@@ -25,29 +28,33 @@ SENSITIVITY: Final = "sensitivity"
 TCAV: Final = "tcav"
 
 
-def _pattern(x: Array, t: Array, _: float) -> Array:
-    return x[t].mean(axis=0) - x[~t].mean(axis=0)
+def _pattern(x: Array, t: Array, _: float) -> tuple[Array, bool]:
+    return x[t].mean(axis=0) - x[~t].mean(axis=0), True
 
 
-def _ridge(x: Array, t: Array, strength: float) -> Array:
+def _ridge(x: Array, t: Array, strength: float) -> tuple[Array, bool]:
     from sklearn.linear_model import RidgeClassifier
 
-    return RidgeClassifier(strength * len(x), class_weight="balanced").fit(x, t).coef_.ravel()
+    model = RidgeClassifier(strength * len(x), class_weight="balanced")
+    return model.fit(x, t).coef_.ravel(), True
 
 
-def _logistic(x: Array, t: Array, strength: float) -> Array:
+def _logistic(x: Array, t: Array, strength: float) -> tuple[Array, bool]:
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=1 / (strength * len(x)), class_weight="balanced", max_iter=1000)
-    return model.fit(x, t).coef_.ravel()
+    return _solved(LogisticRegression, x, t, strength)
 
 
-def _svm(x: Array, t: Array, strength: float) -> Array:
+def _svm(x: Array, t: Array, strength: float) -> tuple[Array, bool]:
     from sklearn.svm import LinearSVC
 
-    model = LinearSVC(C=1 / (strength * len(x)), class_weight="balanced", random_state=0,
-                      max_iter=5000)  # fmt: skip
-    return model.fit(x, t).coef_.ravel()
+    return _solved(LinearSVC, x, t, strength, random_state=0)
+
+
+def _solved(kind: Any, x: Array, t: Array, strength: float, **options: Any) -> tuple[Array, bool]:
+    model = kind(C=1 / (strength * len(x)), class_weight="balanced", max_iter=STEPS, **options)
+    model.fit(x, t)
+    return model.coef_.ravel(), bool(np.max(model.n_iter_) < STEPS)
 
 
 #: name -> how a direction is found
@@ -77,9 +84,9 @@ class concepts(Stage):
     )
     strength = param.Number(
         1e-3,
-        bounds=(0, None),
-        inclusive_bounds=(False, True),
-        doc="Regularisation of classifiers, on activations divided by their standard deviation.",
+        bounds=(1e-9, None),
+        doc="Regularisation of classifiers, on activations divided by their standard deviation; "
+        "at least 1e-9, below which their equations cannot be solved in float64.",
     )
     origin = param.Selector(
         default="rest",
@@ -93,7 +100,9 @@ class concepts(Stage):
     n_folds = param.Integer(
         5, bounds=(2, None), doc="Parts of the cross-validation; fewer where a group is smaller."
     )
-    seed = param.Integer(0, bounds=(0, None), doc="Seed of the division into parts.")
+    seed = param.Integer(
+        0, bounds=(0, None), doc="Seed of the division into parts, which goes by sample ids."
+    )
 
     @staticmethod
     def compute(
@@ -108,11 +117,12 @@ class concepts(Stage):
         n_folds: int,
         seed: int,
     ) -> xr.Dataset:
-        """Return `direction`, `origin` (..., cluster, channel), `auroc`, `accuracy` (..., cluster).
+        """Return `direction`, `origin` (..., cluster, channel), and (..., cluster) scores.
 
-        AUROC and balanced accuracy are those of samples that the direction was not fitted to;
-        accuracy is at the middle of the two means. NaN where there is no such cluster or no rest,
-        scores also where a group has a single sample.
+        `auroc` and `accuracy` (balanced) are those of samples that the direction was not fitted
+        to; accuracy is at the middle of the two means. NaN where there is no such cluster or no
+        rest, scores also where a group has a single sample. `converged` tells whether every
+        solver ended by itself. The order of samples changes nothing: parts go by their ids.
 
         Raises
         ------
@@ -121,16 +131,16 @@ class concepts(Stage):
         """
         sweep = sweep_of(clustering, "concepts")
         x = matched(activations, sweep, "concepts")
-        vectors = channelled(x, pooling, last, "concepts").values.astype(np.float64)
+        order = by_id(sweep.sample.values)
+        vectors = channelled(x, pooling, last, "concepts").values[order].astype(np.float64)
         fit = METHODS[method]
-        with one_thread(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # solvers that stop early: the scores tell
+        with solving():
             found = [
                 [
                     _concept(vectors, labels == c, fit, strength, origin, n_folds, seed)
                     for c in sweep.clusters
                 ]
-                for labels in sweep.labels.T
+                for labels in sweep.labels[order].T
             ]
         return _labelled(sweep, found, vectors.shape[1])
 
@@ -173,52 +183,54 @@ class sensitivity(Stage):
 
 def _concept(
     x: Array, member: Array, fit: Fit, strength: float, origin: str, n_folds: int, seed: int
-) -> tuple[Array, Array, float, float]:
-    """Return direction and origin (d,), and the scores of held-out samples."""
+) -> tuple[Array, Array, float, float, bool]:
+    """Return direction and origin (d,), scores of held-out samples, and whether solvers ended."""
     if member.all() or not member.any():
         nothing = np.full(x.shape[1], np.nan)
-        return nothing, nothing, np.nan, np.nan
+        return nothing, nothing, np.nan, np.nan, True
     centre = {"rest": ~member, "cluster": member, "all": np.full(len(x), True)}[origin]
-    direction = _unit_fit(x, member, fit, strength)
-    return direction, x[centre].mean(axis=0), *_scores(x, member, fit, strength, n_folds, seed)
+    direction, ended = _unit_fit(x, member, fit, strength)
+    auroc, accuracy, all_ended = _scores(x, member, fit, strength, n_folds, seed)
+    return direction, x[centre].mean(axis=0), auroc, accuracy, ended and all_ended
 
 
-def _unit_fit(x: Array, member: Array, fit: Fit, strength: float) -> Array:
+def _unit_fit(x: Array, member: Array, fit: Fit, strength: float) -> tuple[Array, bool]:
     """Fit on centred activations of size about 1, one scale for all channels."""
     centred = x - x.mean(axis=0)
     size = centred.std()
-    direction = fit(centred / (size if size > 0 else 1), member, strength)
+    direction, ended = fit(centred / (size if size > 0 else 1), member, strength)
     length = np.linalg.norm(direction)
-    return np.asarray(direction / length if length > 0 else direction)
+    return np.asarray(direction / length if length > 0 else direction), ended
 
 
 def _scores(
     x: Array, member: Array, fit: Fit, strength: float, n_folds: int, seed: int
-) -> tuple[float, float]:
+) -> tuple[float, float, bool]:
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
     from sklearn.model_selection import StratifiedKFold
 
     folds = min(n_folds, int(member.sum()), int((~member).sum()))
     if folds < 2:
-        return np.nan, np.nan
+        return np.nan, np.nan, True
     places = StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, member)
     scores = []
     for known, held in places:
-        v = _unit_fit(x[known], member[known], fit, strength)
+        v, ended = _unit_fit(x[known], member[known], fit, strength)
         along, here = x[known] @ v, member[known]
         middle = (along[here].mean() + along[~here].mean()) / 2
         told = x[held] @ v
         scores.append((roc_auc_score(member[held], told),
-                       balanced_accuracy_score(member[held], told > middle)))  # fmt: skip
-    auroc, accuracy = np.mean(scores, axis=0)
-    return float(auroc), float(accuracy)
+                       balanced_accuracy_score(member[held], told > middle), ended))  # fmt: skip
+    auroc, accuracy, ended = np.mean(scores, axis=0)
+    return float(auroc), float(accuracy), bool(ended == 1)
 
 
 def _labelled(sweep: Sweep, found: list[list[tuple[Any, ...]]], n_channels: int) -> xr.Dataset:
-    parts = [np.array([[c[i] for c in row] for row in found]) for i in range(4)]
+    parts = [np.array([[c[i] for c in row] for row in found]) for i in range(5)]
     coords = {CLUSTER: sweep.clusters, CHANNEL: np.arange(n_channels)}
-    dims = (CLUSTER, CHANNEL)
-    vectors = {n: sweep.array(a, dims, coords, n) for n, a in zip((DIRECTION, ORIGIN), parts[:2],
-                                                                  strict=True)}  # fmt: skip
-    scores = {n: sweep.per_cluster(a, n) for n, a in zip((AUROC, ACCURACY), parts[2:], strict=True)}
-    return xr.Dataset(vectors | scores)
+    vectors = dict(zip((DIRECTION, ORIGIN), parts[:2], strict=True))
+    scores = dict(zip((AUROC, ACCURACY, CONVERGED), parts[2:], strict=True))
+    return xr.Dataset(
+        {name: sweep.array(a, (CLUSTER, CHANNEL), coords, name) for name, a in vectors.items()}
+        | {name: sweep.per_cluster(a, name) for name, a in scores.items()}
+    )

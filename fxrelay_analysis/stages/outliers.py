@@ -1,6 +1,5 @@
 """How odd each sample is among the others: by neighbours, by spread, by likelihood."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -9,13 +8,17 @@ import param
 import xarray as xr
 
 from fxrelay.schema import SAMPLE
+from fxrelay_analysis.stages.cluster import solving
 from fxrelay_analysis.stages.distances import DISTANCE
 from fxrelay_analysis.stages.graph import NEIGHBOUR
+from fxrelay_analysis.stages.mixture import CONVERGED
 from fxrelay_analysis.stages.nearest import nearest
-from fxrelay_analysis.stages.points import PointStage, dataset, points
-from fxrelay_analysis.threads import one_thread
+from fxrelay_analysis.stages.points import Points, PointStage, dataset, points
+from fxrelay_analysis.stages.sweeps import by_id, need_same_samples
 
 Array = np.ndarray[Any, Any]
+#: score of each row (n,), and facts about how it was found
+Scored = tuple[Array, dict[str, int]]
 #: beginning of the names of what is returned
 OUTLIER: Final = "outlier_"
 RANK: Final = "outlier_rank_"
@@ -23,6 +26,8 @@ RANK: Final = "outlier_rank_"
 TINY: Final = 1e-10
 #: parts of the samples, each scored by the mixture of the others
 FOLDS: Final = 5
+#: most steps of the mixture's solver
+STEPS: Final = 1000
 
 
 class Near(NamedTuple):
@@ -32,50 +37,47 @@ class Near(NamedTuple):
     distance: Array
 
 
-def _knn(x: Array, near: Near, **_: Any) -> Array:
-    away: Array = near.distance.mean(axis=1)
-    return away
+def _knn(x: Array, near: Near, **_: Any) -> Scored:
+    return near.distance.mean(axis=1), {}
 
 
-def _lof(x: Array, near: Near, **_: Any) -> Array:
+def _lof(x: Array, near: Near, **_: Any) -> Scored:
     """Reach is max(d(p, o), distance of o's last neighbour); density is 1 over its mean."""
     reach = np.maximum(near.distance, near.distance[near.rows, -1]).mean(axis=1)
     reach = np.maximum(reach, TINY * (reach.max() or 1.0))  # duplicates lie in any density
-    factor: Array = reach * (1 / reach[near.rows]).mean(axis=1)
-    return factor
+    return reach * (1 / reach[near.rows]).mean(axis=1), {}
 
 
-def _mahalanobis(x: Array, near: Near, **_: Any) -> Array:
+def _mahalanobis(x: Array, near: Near, **_: Any) -> Scored:
     from sklearn.covariance import LedoitWolf
 
     squared = LedoitWolf().fit(x).mahalanobis(x)
-    return np.sqrt(np.maximum(squared, 0))
+    return np.sqrt(np.maximum(squared, 0)), {}
 
 
-def _mixture(x: Array, near: Near, *, n_components: int, reg_covar: float, seed: int) -> Array:
-    from sklearn.exceptions import ConvergenceWarning
+def _mixture(
+    x: Array, near: Near, *, order: Array, n_components: int, reg_covar: float, seed: int
+) -> Scored:
     from sklearn.mixture import GaussianMixture
     from sklearn.model_selection import KFold
 
     kind = "full" if len(x) > 2 * n_components * x.shape[1] else "diag"
-    model = GaussianMixture(
-        n_components, covariance_type=kind, reg_covar=reg_covar, random_state=seed
-    )
-    scaled, unlikely = x / (x.std() or 1.0), np.empty(len(x))
-    folds = KFold(min(FOLDS, len(x)), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than parts
-        for known, held in folds.split(scaled):
-            unlikely[held] = -model.fit(scaled[known]).score_samples(scaled[held])
-    return unlikely
+    scaled, unlikely, ended = (x / (x.std() or 1.0))[order], np.empty(len(x)), True
+    for known, held in KFold(min(FOLDS, len(x)), shuffle=True, random_state=seed).split(scaled):
+        distinct = len(np.unique(scaled[known], axis=0))
+        model = GaussianMixture(
+            min(n_components, distinct), covariance_type=kind, reg_covar=reg_covar, max_iter=STEPS,
+            random_state=seed,
+        ).fit(scaled[known])  # fmt: skip
+        unlikely[order[held]] = -model.score_samples(scaled[held])
+        ended = ended and model.converged_
+    return unlikely, {CONVERGED: int(ended)}
 
 
 #: name -> score of each row, higher is odder
-METHODS: Final[dict[str, Callable[..., Array]]] = {
+METHODS: Final[dict[str, Callable[..., Scored]]] = {
     "knn": _knn, "lof": _lof, "mahalanobis": _mahalanobis, "mixture": _mixture,
 }  # fmt: skip
-
-
 NEEDS_NEAR: Final = {"knn", "lof"}
 
 
@@ -88,8 +90,8 @@ class outliers(PointStage):
     Ledoit and Wolf (2004). ``mixture`` is minus the log-likelihood under normal distributions,
     fitted without the sample: to the other four fifths, data scaled to variance 1; with full
     covariances where there are more than twice as many samples as features in each, else
-    diagonal. The rank is the share of samples that are less odd, equal ones counting half: 0.99
-    is odder than 99 %.
+    diagonal. The parts go by sample ids: the order of samples changes nothing. The rank is the
+    share of samples that are less odd, equal ones counting half: 0.99 is odder than 99 %.
     """
 
     version: ClassVar[int] = 1
@@ -100,7 +102,9 @@ class outliers(PointStage):
         10, bounds=(1, None), doc="Neighbours of knn and lof; fewer where there are fewer samples."
     )
     n_components = param.Integer(
-        4, bounds=(1, None), doc="Normal distributions of the mixture; at most a tenth of samples."
+        4,
+        bounds=(1, None),
+        doc="Normal distributions of the mixture; at most a tenth of samples, and distinct ones.",
     )
     reg_covar = param.Number(
         1e-3,
@@ -125,7 +129,8 @@ class outliers(PointStage):
         """Return `outlier_<method>` and `outlier_rank_<method>`, dims (sample,).
 
         With `near`, from `neighbours`, knn and lof use the neighbours that were found there, by
-        whatever distance, the first `n_neighbours` of them.
+        whatever distance, the first `n_neighbours` of them. The attribute `converged` of
+        `outlier_mixture` is 1 where its solver ended before its last step.
 
         Raises
         ------
@@ -136,18 +141,24 @@ class outliers(PointStage):
         x, n = given.scaled(), len(given.rows)
         if n < 3:
             raise ValueError(f"outliers: needs 3 or more samples; got {n}. Leave it out.")
-        found = _near(x, near, min(n_neighbours, n - 1), NEEDS_NEAR & set(methods))
+        found = _near(given, near, min(n_neighbours, n - 1), NEEDS_NEAR & set(methods))
+        order = by_id(given.ids[SAMPLE].values) if given.ids else np.arange(n)
         options = {"n_components": max(1, min(n_components, n // 10)), "reg_covar": reg_covar,
-                   "seed": seed}  # fmt: skip
-        with one_thread():
+                   "order": order, "seed": seed}  # fmt: skip
+        with solving():
             scores = {name: METHODS[name](x, found, **options) for name in methods}
-        out: dict[str, Any] = {OUTLIER + name: (SAMPLE, score) for name, score in scores.items()}
-        out |= {RANK + name: (SAMPLE, _ranks(score)) for name, score in scores.items()}
+        out = {OUTLIER + n: _per_sample(score, facts) for n, (score, facts) in scores.items()}
+        out |= {RANK + n: _per_sample(_ranks(score), {}) for n, (score, _) in scores.items()}
         return dataset(out, given.ids)
 
 
-def _near(x: Array, near: xr.Dataset | None, k: int, wanted: set[str]) -> Near:
+def _per_sample(values: Array, facts: dict[str, int]) -> xr.DataArray:
+    return xr.DataArray(values, dims=(SAMPLE,), attrs=facts)
+
+
+def _near(given: Points, near: xr.Dataset | None, k: int, wanted: set[str]) -> Near:
     """Return the first k neighbours, those given or the nearest; none where nobody asks."""
+    x = given.scaled()
     if not wanted:
         return Near(np.zeros((len(x), 0), int), np.zeros((len(x), 0)))
     if near is None:
@@ -158,6 +169,7 @@ def _near(x: Array, near: xr.Dataset | None, k: int, wanted: set[str]) -> Near:
             f"{', '.join(map(str, near)) or 'nothing'} of {near.sizes.get(SAMPLE, 0)}. Use "
             "stages.neighbours(features)."
         )
+    need_same_samples(xr.Dataset(coords=given.ids), near, "outliers", "neighbours")
     return Near(near[NEIGHBOUR].values[:, :k], near[DISTANCE].values[:, :k])
 
 

@@ -143,7 +143,7 @@ def placed(flat: Array, coords: dict[str, xr.DataArray], dim: str, name: str) ->
 
 
 def dataset(
-    variables: dict[str, tuple[Sequence[str], Any] | xr.DataArray], coords: Any
+    variables: Mapping[str, tuple[Sequence[str], Any] | xr.DataArray], coords: Any
 ) -> xr.Dataset:
     """Return a Dataset of variables (dims, values), named and measured as the schema says."""
     ds = xr.Dataset(variables, coords=coords)

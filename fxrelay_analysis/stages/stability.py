@@ -7,7 +7,7 @@ import numpy as np
 import param
 import xarray as xr
 
-from fxrelay.schema import SAMPLE
+from fxrelay.schema import CLUSTERING, SAMPLE
 from fxrelay_analysis.stage import Stage, resolve, variable
 from fxrelay_analysis.stages.cluster import kmeans, spectral_clustering
 from fxrelay_analysis.stages.density import dbscan, hdbscan
@@ -40,7 +40,9 @@ class stability(Stage):
 
     version: ClassVar[int] = 1
     method = param.Selector(
-        default="kmeans", objects=list(CLUSTERINGS), doc="Clustering that is repeated."
+        default=None,
+        objects=[None, *CLUSTERINGS],
+        doc="Clustering that is repeated. None: the one that the clustering's name tells.",
     )
     parameters = param.Dict(
         {}, doc="Its parameters as the clustering was made, that of the sweep left out."
@@ -62,7 +64,7 @@ class stability(Stage):
         embedding: xr.DataArray | xr.Dataset,
         clustering: xr.DataArray | xr.Dataset,
         *,
-        method: str,
+        method: str | None,
         parameters: dict[str, Any],
         n_draws: int,
         share: float,
@@ -76,13 +78,14 @@ class stability(Stage):
         Raises
         ------
         ValueError
-            If points and clustering do not fit, or a draw is too small for the clustering.
+            If points and clustering do not fit, the method is not known or another than the
+            clustering's, or a draw is too small for it.
         """
         array = checked(variable(embedding, SPECTRAL, "stability"), "stability")
         found = clustering_of(clustering, "stability")
         need_same_samples(array, found, "stability")
         sweep = sweep_of(found, "stability")
-        again = _repeated(array, found, sweep, method, parameters)
+        again = _repeated(array, found, sweep, _method(found, method), parameters)
         rand, jaccard = [], []
         for rows in _draws(len(array), n_draws, share, replace, seed):
             labels = again(rows)
@@ -103,6 +106,18 @@ def _draws(n: int, count: int, share: float, replace: bool, seed: int) -> Iterat
     return (np.sort(random.choice(n, min(size, n), replace=replace)) for _ in range(count))
 
 
+def _method(found: xr.DataArray, given: str | None) -> str:
+    name = str(found.name)
+    told = [m for m in CLUSTERINGS if f"{name}_".startswith(f"{CLUSTERING}{m}_")]
+    method = given or next(iter(told), None)
+    if method is None or (told and method not in told):
+        raise ValueError(
+            f"stability: needs the method that made the clustering, one of "
+            f"{', '.join(CLUSTERINGS)}; got method={given!r} for {name!r}. Name it."
+        )
+    return method
+
+
 def _repeated(
     array: xr.DataArray, found: xr.DataArray, sweep: Sweep, method: str, parameters: dict[str, Any]
 ) -> Callable[[Array], Array]:
@@ -112,13 +127,19 @@ def _repeated(
     if len(sweep.labels) != len(array) or len(dims) > 1 or len(known) != len(dims):
         raise ValueError(
             f"stability: needs a clustering of the {len(array)} samples by one parameter of "
-            f"{method}; got dims {found.dims} of shape {found.shape}. Name the method that it has."
+            f"{method}; got dims {found.dims} of shape {found.shape}. Pass what was clustered."
         )
     values = {name: found[name].values.tolist() for name in dims}
     given = resolve(stage, dict(parameters) | values)
 
     def again(rows: Array) -> Array:
-        result = stage.compute(array.isel({SAMPLE: rows}), **given)
+        try:
+            result = stage.compute(array.isel({SAMPLE: rows}), **given)
+        except ValueError as error:
+            raise ValueError(
+                f"stability: needs draws that {method} can cluster; got one of {len(rows)} of "
+                f"{len(array)} samples. Raise share, or leave it out. ({error})"
+            ) from error
         return sweep_of(clustering_of(result, "stability"), "stability").labels
 
     return again

@@ -95,15 +95,18 @@ def sweep_of(clustering: xr.DataArray, where: str) -> Sweep:
 
 
 def need_same_samples(
-    data: xr.DataArray | xr.Dataset, clustering: xr.DataArray, where: str
+    data: xr.DataArray | xr.Dataset,
+    other: xr.DataArray | xr.Dataset,
+    where: str,
+    what: str = "clustering",
 ) -> None:
-    """Raise a ValueError if data and a clustering name other samples, or in another order."""
-    if SAMPLE not in data.coords or SAMPLE not in clustering.coords:
+    """Raise a ValueError if data and `other` name other samples, or in another order."""
+    if SAMPLE not in data.coords or SAMPLE not in other.coords:
         return
-    if not np.array_equal(data[SAMPLE].values, clustering[SAMPLE].values):
+    if not np.array_equal(data[SAMPLE].values, other[SAMPLE].values):
         raise ValueError(
-            f"{where}: needs the samples of the clustering in its order; got other '{SAMPLE}' ids, "
-            f"or another order of them. Select them with .sel({SAMPLE}=clustering.{SAMPLE})."
+            f"{where}: needs the samples of the {what} in its order; got other '{SAMPLE}' ids, "
+            f"or another order of them. Select them with .sel({SAMPLE}={what}.{SAMPLE})."
         )
 
 
@@ -126,3 +129,11 @@ def matched(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
             f"'{SAMPLE}' ids."
         )
     return array if np.array_equal(place, np.arange(len(ids))) else array.isel({SAMPLE: place})
+
+
+def by_id(ids: Array) -> Array:
+    """Return positions that sort samples by the text of their ids.
+
+    What a seed draws from samples in this order does not depend on how they came.
+    """
+    return np.argsort(ids.astype(str), kind="stable")

@@ -1,5 +1,7 @@
 """Concept vectors and activation vectors: closed forms, planted directions, suppression."""
 
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -76,6 +78,40 @@ def test_noise_cannot_be_told():
     alone = clustering([1] + [0] * (N - 1))
     assert np.isnan(stages.concepts(array, alone)["auroc"]).all()
     assert np.isnan(stages.concepts(array, clustering([0] * N))["direction"]).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_samples_changes_nothing(method):
+    array, _ = planted(strength=1)
+    given = array.assign_coords(sample=[f"img/{i}" for i in range(N)])
+    found = FOUND.assign_coords(sample=given["sample"])
+    once = stages.concepts(given, found, method=method)
+    order = np.random.default_rng(5).permutation(N)
+    for turned in (given, given.isel(sample=order[::-1])):
+        again = stages.concepts(turned, found.isel(sample=order), method=method)
+        xr.testing.assert_identical(once, again)
+
+
+def test_solvers_that_end_early_are_told(monkeypatch):
+    array, _ = planted(strength=1)
+    assert stages.concepts(array, FOUND, method="svm")["converged"].all()
+    monkeypatch.setattr(sys.modules["fxrelay_analysis.stages.concepts"], "STEPS", 1)
+    for method, ended in [("svm", False), ("logistic", False), ("ridge", True), ("pattern", True)]:
+        out = stages.concepts(array, FOUND, method=method)["converged"]
+        assert out.dtype == bool
+        assert (out.sel(n_clusters=2, cluster=[0, 1]) == ended).all()
+        assert out.sel(n_clusters=2, cluster=2)  # no such cluster, no solver
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_activations_and_hundreds_of_channels_warn_of_nothing(method):
+    array, _ = planted()
+    flat = stages.concepts(array * 0, FOUND, method=method).sel(n_clusters=2, cluster=1)
+    assert flat["auroc"] == 0.5
+    assert not flat["direction"].any()
+    wide = xr.concat([array] * 50, "channel_activation_at_layer")
+    found = stages.concepts(wide, FOUND, method=method, strength=1e-9, n_folds=2)
+    assert found["auroc"].sel(n_clusters=2, cluster=1) > 0.99
 
 
 def test_sensitivity_is_the_directional_derivative():

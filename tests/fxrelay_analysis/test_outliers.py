@@ -1,5 +1,7 @@
 """Odd samples: every score finds those that were planted, closed forms, few samples, duplicates."""
 
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -83,3 +85,31 @@ def test_too_few_samples_are_refused():
     assert str(caught.value) == "outliers: needs 3 or more samples; got 2. Leave it out."
     with pytest.raises(ValueError, match="finite"):
         stages.outliers(array([[1.0], [2], [np.nan]]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_samples_changes_nothing(method):
+    rows = array(groups(60))
+    once = stages.outliers(rows, methods=[method])
+    again = stages.outliers(rows[np.random.default_rng(1).permutation(len(rows))], methods=[method])
+    back = again.sel(sample=once["sample"])
+    if method == "mixture":  # to the bit: parts and starts are drawn
+        xr.testing.assert_identical(back, once)
+    xr.testing.assert_allclose(back, once)
+
+
+def test_neighbours_in_another_order_are_refused():
+    rows = array(groups(20))
+    with pytest.raises(ValueError, match="outliers") as caught:
+        stages.outliers(rows[::-1], stages.neighbours(rows))
+    assert str(caught.value) == (
+        "outliers: needs the samples of the neighbours in its order; got other 'sample' ids, or "
+        "another order of them. Select them with .sel(sample=neighbours.sample)."
+    )
+
+
+def test_a_mixture_that_ends_early_is_told(monkeypatch):
+    rows = array(groups(60))
+    assert stages.outliers(rows)["outlier_mixture"].attrs["converged"] == 1
+    monkeypatch.setattr(sys.modules["fxrelay_analysis.stages.outliers"], "STEPS", 1)
+    assert stages.outliers(rows)["outlier_mixture"].attrs["converged"] == 0

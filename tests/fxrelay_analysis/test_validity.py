@@ -173,15 +173,41 @@ def test_stability_by_hand():
 
 def test_stability_knows_which_parameter_was_swept():
     with pytest.raises(ValueError, match="stability") as caught:
-        stages.stability(BLOBS, FOUND, method="dbscan")
+        stages.stability(BLOBS, FOUND.rename("other"), method="dbscan")
     assert str(caught.value) == (
         "stability: needs a clustering of the 90 samples by one parameter of dbscan; got dims "
-        "('sample', 'n_clusters') of shape (90, 6). Name the method that it has."
+        "('sample', 'n_clusters') of shape (90, 6). Pass what was clustered."
     )
     with pytest.raises(TypeError, match="kmeans: needs parameters among"):
         stages.stability(BLOBS, FOUND, parameters={"wrong": 1})
     fine = stages.stability(BLOBS, FOUND, parameters={"n_starts": 2}, n_draws=2)
     assert fine.stability.sizes == {"n_clusters": 6}
+
+
+def test_stability_repeats_what_made_the_clustering():
+    merged = stages.agglomerative(BLOBS, n_clusters=[3, 4])
+    told = stages.stability(BLOBS, merged, n_draws=2)
+    assert told.identical(stages.stability(BLOBS, merged, n_draws=2, method="agglomerative"))
+    assert told.identical(stages.stability(BLOBS, merged.rename(f"{merged.name}_2"), n_draws=2))
+    for name, method in [("clustering_agglomerative", "kmeans"), ("mine", None)]:
+        with pytest.raises(ValueError, match="stability") as caught:
+            stages.stability(BLOBS, merged.rename(name), method=method)
+        assert str(caught.value) == (
+            "stability: needs the method that made the clustering, one of kmeans, "
+            "gaussian_mixture, spectral_clustering, agglomerative, dbscan, hdbscan; got "
+            f"method={method!r} for {name!r}. Name it."
+        )
+
+
+def test_a_draw_that_is_too_small_names_the_clustering_that_it_has():
+    few = BLOBS[:5]
+    with pytest.raises(ValueError, match="stability") as caught:
+        stages.stability(few, stages.agglomerative(few, n_clusters=5), share=0.6)
+    assert str(caught.value) == (
+        "stability: needs draws that agglomerative can cluster; got one of 3 of 5 samples. Raise "
+        "share, or leave it out. (agglomerative: needs at least as many samples as clusters, 5; "
+        "got 3. Lower n_clusters.)"
+    )
 
 
 def test_the_gap_is_widest_at_planted_groups():
