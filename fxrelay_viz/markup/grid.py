@@ -7,22 +7,24 @@ from fxrelay_viz.markup.basics import Card, dot, empty, pager, tiles
 
 
 def grid(
-    cards: Sequence[Card], page: int, total: int, size: int, sampling: str, everything: bool = False
+    cards: Sequence[Card], page: int, total: int, size: int, style: str, everything: bool = False
 ) -> str:
     """Return the images of a page of the selection, or of the whole class."""
     if not cards:
         return empty("No samples here. Undo, or select others.")
     what = "Whole class, nothing selected" if everything else "Selection"
     bar = f'<div class="bar-line"><b>{what}</b>{pager(page, total, size, "page")}</div>'
-    return bar + tiles(cards, f"grid {sampling}", label=what)
+    return bar + tiles(cards, f"grid {style}", label=what)
 
 
-def preview(card: Card | None, facts: Sequence[str] = (), is_wrong: bool = False) -> str:
+def preview(
+    card: Card | None, facts: Sequence[str] = (), is_wrong: bool = False, style: str = ""
+) -> str:
     """Return the sample under the pointer: image, id, what it is, what the model says."""
     if card is None:
         return ""
     lines = "".join(f"<span>{escape(line)}</span>" for line in facts)
-    kind = "preview wrong" if is_wrong else "preview"
+    kind = f"preview {style}{' wrong' * is_wrong}"
     return (
         f'<div class="{kind}"><img src="{escape(card.address)}" alt="{escape(card.title)}">'
         f"<div><b>{dot(card.colour)}{escape(card.caption)}</b>{lines}</div></div>"

@@ -57,14 +57,14 @@ def tabs(names: Mapping[str, str], chosen: str) -> str:
     return segments("tab", names, chosen, "What to show")
 
 
-def summaries(clusters: Sequence[Summary], sampling: str) -> str:
+def summaries(clusters: Sequence[Summary], style: str) -> str:
     """Return one row per cluster."""
     if not clusters:
         return empty("This class has no clusters.")
-    return "".join(_summary(one, sampling) for one in clusters)
+    return "".join(_summary(one, style) for one in clusters)
 
 
-def _summary(one: Summary, sampling: str) -> str:
+def _summary(one: Summary, style: str) -> str:
     mark = '<em class="flag">odd</em>' if one.is_odd else ""
     acts = (
         button("cluster", one.value, "Select") + button("compare", one.value, "Compare")
@@ -77,7 +77,7 @@ def _summary(one: Summary, sampling: str) -> str:
     )  # fmt: skip
     return (
         f'<section class="summary"><div class="bar-line"><b>{dot(one.colour)}{escape(one.title)}'
-        f'{mark}</b><div class="pager">{acts}</div></div><div class="summary-row {sampling}">{mean}'
+        f'{mark}</b><div class="pager">{acts}</div></div><div class="summary-row {style}">{mean}'
         f"{tiles(one.prototypes, 'strip', label='Most typical')}</div>{facts(one.scores)}</section>"
     )
 
@@ -87,7 +87,7 @@ def comparison(
     differences: Sequence[Difference],
     methods: Comparison | None,
     fields: Sequence[Choice],
-    sampling: str,
+    style: str,
 ) -> str:
     """Return two clusters, and two attributions, side by side.
 
@@ -100,17 +100,17 @@ def comparison(
         The same samples by two attributions.
     fields : sequence of Choice
         What is compared.
-    sampling : str
-        How small images are enlarged.
+    style : str
+        CSS classes of the images, as `views.looks.style_of` names them.
     """
     chosen = "".join(select(choice) for choice in fields if len(choice.options) > 1)
-    two = "".join(f"<div>{_summary(one, sampling)}</div>" for one in pair)
+    two = "".join(f"<div>{_summary(one, style)}</div>" for one in pair)
     both = (
         f'<div class="two">{two}</div>' if two else empty("There are no two clusters to compare.")
     )
     return (
         f'<div class="fields">{chosen}</div>{both}{_differences(differences)}'
-        f"{_methods(methods, sampling)}"
+        f"{_methods(methods, style)}"
     )
 
 
@@ -125,9 +125,9 @@ def _differences(rows: Sequence[Difference]) -> str:
     return f"<h2>Where they differ</h2>{table}" if inner else ""
 
 
-def _methods(methods: Comparison | None, sampling: str) -> str:
+def _methods(methods: Comparison | None, style: str) -> str:
     if methods is None:
         return ""
     heads = "".join(f"<b>{escape(title)}</b>" for title in methods.titles)
-    rows = "".join(tiles(pair, f"pair-row {sampling}") for pair in methods.rows)
+    rows = "".join(tiles(pair, f"pair-row {style}") for pair in methods.rows)
     return f'<h2>Two attributions</h2><div class="pair-row heads">{heads}</div>{rows}'

@@ -15,6 +15,7 @@ def ranking(
     page: int,
     size: int,
     query: str = "",
+    style: str = "",
 ) -> str:
     """Return one row per category, most suspicious first, one click into it.
 
@@ -28,6 +29,8 @@ def ranking(
         Page, from 0, and its number of rows.
     query : str
         Only categories with this in their name are listed.
+    style : str
+        CSS classes of the images.
     """
     most = max((r.suspicion or 0.0 for r in ranks), default=0.0) or 1.0
     places = {rank.name: n for n, rank in enumerate(ranks, start=1)}
@@ -36,7 +39,9 @@ def ranking(
     rows = "".join(_row(places[r.name], r, most, images.get(r.name, ())) for r in shown)
     head = "".join(f"<span>{text}</span>" for text in HEADS)
     more = pager(page, len(found), size, "ranking-page") if len(found) > size else ""
-    table = f'<div class="table"><div class="head" aria-hidden="true">{head}</div>{rows}</div>'
+    table = (
+        f'<div class="table {style}"><div class="head" aria-hidden="true">{head}</div>{rows}</div>'
+    )
     return (
         f'<section class="ranking"><h1>Which class cheats?</h1><p class="lead">{_lead(ranks)}</p>'
         f"{table if found else empty('No class has this in its name.')}{more}</section>"

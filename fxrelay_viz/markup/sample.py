@@ -45,7 +45,7 @@ class Detail:
     note: str = ""
 
 
-def detail(one: Detail, sampling: str) -> str:
+def detail(one: Detail, style: str) -> str:
     """Return one sample in large, or what to do to see one."""
     if not one.images:
         return empty(NOTHING)
@@ -55,9 +55,9 @@ def detail(one: Detail, sampling: str) -> str:
         ("Other attributions", "method", one.methods),
         ("Nearest in this embedding", "show", one.neighbours),
     )
-    rows = "".join(_strip(title, do, cards, sampling) for title, do, cards in strips if cards)
+    rows = "".join(_strip(title, do, cards, style) for title, do, cards in strips if cards)
     return (
-        f'<div class="detail">{_title(one)}{_pictures(one.images, sampling)}'
+        f'<div class="detail">{_title(one)}{_pictures(one.images, style)}'
         f'<div class="columns">{facts(one.known, one.wrong)}{_classes(one.classes)}</div>'
         f"{rows}{_marks(one)}</div>"
     )
@@ -73,13 +73,13 @@ def _title(one: Detail) -> str:
     return f'<div class="bar-line"><b>{escape(one.name)}</b><div class="pager">{turns}</div></div>'
 
 
-def _pictures(images: Mapping[str, str], sampling: str) -> str:
+def _pictures(images: Mapping[str, str], style: str) -> str:
     inner = "".join(
         f'<figure><img src="{escape(address)}" alt="{escape(name)}">'
         f"<figcaption>{escape(name)}</figcaption></figure>"
         for name, address in images.items()
     )
-    return f'<div class="large {sampling}">{inner}</div>'
+    return f'<div class="large {style}">{inner}</div>'
 
 
 def _classes(classes: Sequence[tuple[str, float, float]]) -> str:
@@ -91,8 +91,8 @@ def _classes(classes: Sequence[tuple[str, float, float]]) -> str:
     return f'<ol class="outputs" aria-label="Largest outputs">{rows}</ol>' if rows else ""
 
 
-def _strip(title: str, do: str, cards: Sequence[Card], sampling: str) -> str:
-    return f"<h2>{title}</h2>{tiles(cards, f'strip {sampling}', do, title)}"
+def _strip(title: str, do: str, cards: Sequence[Card], style: str) -> str:
+    return f"<h2>{title}</h2>{tiles(cards, f'strip {style}', do, title)}"
 
 
 def _marks(one: Detail) -> str:

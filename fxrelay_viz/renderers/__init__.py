@@ -39,6 +39,8 @@ class Renderer:
         The keys of `MODES` that make sense with an input.
     wide : bool
         Whether thumbnails are about twice as wide as high, and large views fill the width.
+    mean : str
+        The key of `MODES` that tells most of the mean of several samples.
     """
 
     layouts: tuple[tuple[str, ...], ...]
@@ -47,6 +49,7 @@ class Renderer:
     large: Draw
     modes: tuple[str, ...] = ("input", "heatmap", "overlay")
     wide: bool = True
+    mean: str = "heatmap"
 
 
 RENDERERS: Final[Mapping[str, Renderer]] = {
@@ -60,7 +63,9 @@ RENDERERS: Final[Mapping[str, Renderer]] = {
     "tokens": Renderer(
         ((schema.TOKEN,), (schema.TOKEN, schema.FEATURE)), tokens, tokens, tokens,
     ),
-    "features": Renderer(((schema.FEATURE,),), features, features, features),
+    "features": Renderer(
+        ((schema.FEATURE,),), features, features, features, mean="overlay",
+    ),
 }  # fmt: skip
 
 

@@ -30,7 +30,8 @@ def features(picture: Picture, look: Look, input_range: tuple[float, float]) -> 
     shapes: list = []
     for place, n in enumerate(order):
         y = GAP + place * row
-        name = shortened(_name(picture, int(n)), int((left - 3 * GAP) / (size * ADVANCE)))
+        name = _name(picture, int(n), look.size != THUMBNAIL)
+        name = shortened(name, int((left - 3 * GAP) / (size * ADVANCE)))
         shapes.append(Text(GAP, y + row / 2, name, INK, size))
         if look.mode != "input":
             shapes += _bar(axis.bar(values[n] / largest), fills[n], y, row)
@@ -54,11 +55,11 @@ class _Axis:
         return (self.zero - length if share < 0 else self.zero), length
 
 
-def _name(picture: Picture, n: int) -> str:
+def _name(picture: Picture, n: int, with_value: bool) -> str:
     name = str(n + 1)
     if picture.words is not None and n < len(picture.words):
         name = str(picture.words[n])
-    if picture.input is None or picture.input.dtype.kind not in "biuf":
+    if not with_value or picture.input is None or picture.input.dtype.kind not in "biuf":
         return name
     return f"{name} = {picture.input.values.ravel()[n]:.4g}"
 

@@ -11,10 +11,12 @@ from fxrelay_viz.exporting import FORMATS
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Choice
 from fxrelay_viz.session import Session
-from fxrelay_viz.views.looks import mode_of
+from fxrelay_viz.views.looks import mode_of, style_of
 
 RANKS: Final = 12
+#: images in a row of the ranking; drawings are wider
 STRIP: Final = 8
+STRIP_WIDE: Final = 3
 #: name in the state -> label of its selector
 DATA: Final = {"project": "Project", "method": "Attribution", "analysis": "Analysis"}
 
@@ -70,7 +72,9 @@ def ranking(session: Session) -> str:
     images = {
         r.name: _odd_images(session, r.name) for r in found[page * RANKS : (page + 1) * RANKS]
     }
-    return markup.ranking(session.project.ranking, images, page, RANKS, session.query)
+    return markup.ranking(
+        session.project.ranking, images, page, RANKS, session.query, style_of(session)
+    )
 
 
 def _odd_images(session: Session, name: str) -> list[str]:
@@ -81,5 +85,6 @@ def _odd_images(session: Session, name: str) -> list[str]:
     every = (
         np.arange(len(category.ids)) if labels is None else np.flatnonzero(labels == rank.cluster)
     )
-    positions = category.positions[every[:STRIP]]
+    most = STRIP_WIDE if "wide" in style_of(session) else STRIP
+    positions = category.positions[every[:most]]
     return [session.pictures.address(int(p), Look(mode_of(session))) for p in positions]

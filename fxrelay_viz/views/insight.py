@@ -17,7 +17,7 @@ from fxrelay_viz.reasons import why
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import TABS
 from fxrelay_viz.views.colours import cluster_colours, odd_cluster
-from fxrelay_viz.views.looks import look_of, mode_of
+from fxrelay_viz.views.looks import look_of, mode_of, renderer, style_of
 from fxrelay_viz.views.sample import card, detail
 
 PROTOTYPES: Final = 6
@@ -37,7 +37,7 @@ def lower(session: Session) -> str:
 def clusters(session: Session) -> str:
     """Return every cluster at a glance."""
     ids = cluster_colours(session).values[:MOST_CLUSTERS]
-    return markup.summaries([_summary(session, c) for c in ids], session.state.sampling)
+    return markup.summaries([_summary(session, c) for c in ids], style_of(session))
 
 
 def _summary(session: Session, cluster: int) -> Summary:
@@ -67,7 +67,9 @@ def _mean(session: Session, cluster: int) -> str:
     if cluster not in means:
         return ""
     limits = project.input_range if project.has_input else (0.0, 1.0)
-    return session.gallery.made(means[cluster], look_of(session, HOVER, "heatmap"), limits)
+    return session.gallery.made(
+        means[cluster], look_of(session, HOVER, renderer(session).mean), limits
+    )
 
 
 @lru_cache(maxsize=16)
@@ -100,7 +102,7 @@ def compare(session: Session) -> str:
     ]  # fmt: skip
     return markup.comparison(
         [_summary(session, c) for c in pair], _differences(session, pair), _methods(session),
-        fields, session.state.sampling,
+        fields, style_of(session),
     )  # fmt: skip
 
 

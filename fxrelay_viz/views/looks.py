@@ -8,7 +8,7 @@ from fxrelay_viz import markup
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Choice
 from fxrelay_viz.pictures import layout
-from fxrelay_viz.renderers import RENDERERS, kind_of
+from fxrelay_viz.renderers import RENDERERS, Renderer, kind_of
 from fxrelay_viz.renderers.look import MODES, THUMBNAIL
 from fxrelay_viz.scales import scale_end
 from fxrelay_viz.session import Session
@@ -23,8 +23,18 @@ def modes(session: Session) -> dict[str, str]:
     """Return the image modes that the open data has."""
     if not session.project.has_input:
         return {"heatmap": MODES["heatmap"]}
+    return {name: MODES[name] for name in renderer(session).modes}
+
+
+def renderer(session: Session) -> Renderer:
+    """Return the row of the table of renderers for what is drawn."""
     dims = layout(session.project.ds[session.state.variable])
-    return {n: MODES[n] for n in RENDERERS[kind_of(dims)].modes} if dims else {}
+    return RENDERERS[kind_of(dims or ())]
+
+
+def style_of(session: Session) -> str:
+    """Return the CSS classes of images: how small ones are enlarged, "wide" for drawings."""
+    return session.state.sampling + " wide" * renderer(session).wide
 
 
 def mode_of(session: Session) -> str:

@@ -14,7 +14,7 @@ from fxrelay_viz.renderers.look import MODES
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER
 from fxrelay_viz.views.colours import cluster_colours
-from fxrelay_viz.views.looks import look_of, mode_of, modes, scale_of
+from fxrelay_viz.views.looks import look_of, mode_of, modes, renderer, scale_of, style_of
 
 NEIGHBOURS: Final = 8
 TOP: Final = 5
@@ -29,7 +29,7 @@ def grid(session: Session) -> str:
         session.project.pictures(session.category.positions[members], look.variable, look.target)
     cards = [card(session, int(n), look) for n in members]
     return markup.grid(
-        cards, page, len(session.shown), session.state.page_size, session.state.sampling,
+        cards, page, len(session.shown), session.state.page_size, style_of(session),
         everything=not session.mask.any(),
     )  # fmt: skip
 
@@ -58,13 +58,15 @@ def preview(session: Session) -> str:
     lines += [f"{name} {told[name]}" for name in (schema.LABEL, schema.PREDICTION) if name in told]
     look = look_of(session, HOVER)
     wrong = told.get("correct") == "False"
-    return markup.preview(card(session, session.over, look), [x for x in lines if x], wrong)
+    return markup.preview(
+        card(session, session.over, look), [x for x in lines if x], wrong, style_of(session)
+    )
 
 
 def detail(session: Session) -> str:
     """Return one sample in large."""
     if session.focus is None:
-        return markup.detail(Detail(), session.state.sampling)
+        return markup.detail(Detail(), style_of(session))
     member = session.focus
     position = int(session.category.positions[member])
     told = _facts(session, member, position)
@@ -84,7 +86,7 @@ def detail(session: Session) -> str:
         tags=[tag for tag, ids in notes.tags.items() if name in ids],
         note=notes.notes.get(name, ""),
     )
-    return markup.detail(one, session.state.sampling)
+    return markup.detail(one, style_of(session))
 
 
 def _facts(session: Session, member: int, position: int) -> dict[str, str]:
@@ -102,6 +104,8 @@ def _facts(session: Session, member: int, position: int) -> dict[str, str]:
 
 def _images(session: Session, position: int) -> dict[str, str]:
     shown = [mode for mode in modes(session) if mode != "side"]
+    if renderer(session).wide:  # one below the other: the one that tells most comes first
+        shown.reverse()
     address = session.pictures.address
     return {MODES[mode]: address(position, look_of(session, LARGE, mode)) for mode in shown}
 

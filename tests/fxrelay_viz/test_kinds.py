@@ -6,8 +6,10 @@ from fxrelay import schema
 from fxrelay_viz import exporting, links, scales, selection
 from fxrelay_viz.exporting import Chosen
 from fxrelay_viz.images import Look, render
+from fxrelay_viz.pictures import layout
 from fxrelay_viz.pretended import PRETENDED
 from fxrelay_viz.project import Project
+from fxrelay_viz.renderers import RENDERERS, kind_of
 from fxrelay_viz.state import SCALES, ViewState
 
 
@@ -55,6 +57,12 @@ def test_the_page_shows_it(project):
     viewer.act("open", project.names[0])
     assert session.message == ""
     assert "<img" in viewer.boards["grid"].html
+    is_wide = RENDERERS[kind_of(layout(project.ds["relevance"]))].wide
+    viewer.act("show", "0")
+    for part, kind in (("grid", "grid"), ("lower", "large")):
+        assert (f'class="{kind} auto wide"' in viewer.boards[part].html) == is_wide
+    viewer.act("home")
+    assert ('class="table auto wide"' in viewer.boards["ranking"].html) == is_wide
 
 
 def test_targets_have_names():
