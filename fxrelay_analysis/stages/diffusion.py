@@ -42,7 +42,8 @@ class diffusion_map(Stage):
     def compute(graph: xr.Dataset, *, n_components: int, steps: int, density: float) -> xr.Dataset:
         """Return `embedding_diffusion_map` (sample, axis), eigenvalues (axis), degrees (sample).
 
-        `diffusion_eigenvalue` descends; `diffusion_degree` is that of the affinity.
+        `diffusion_eigenvalue` descends; `diffusion_degree` is that of the affinity, whose
+        attributes are on the map, for `nystroem`.
         """
         affinities = matrix(graph)
         weights = walk(affinities, density)
@@ -60,7 +61,7 @@ class diffusion_map(Stage):
             },
             {SAMPLE: graph[SAMPLE]},
         )
-        return noted(ds, DIFFUSION, {"steps": steps, "density": density})
+        return noted(ds, DIFFUSION, graph.attrs | {"steps": steps, "density": density})
 
 
 def walk(weights: csr_array, density: float) -> csr_array:

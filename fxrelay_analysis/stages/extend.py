@@ -27,7 +27,7 @@ from fxrelay_analysis.stages.crossing import (
 from fxrelay_analysis.stages.distances import PRECOMPUTED
 from fxrelay_analysis.stages.points import need_features, placed, points
 from fxrelay_analysis.stages.preprocess import checked, ids
-from fxrelay_analysis.stages.sweeps import NOISE, need_same_samples, sweep_of
+from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
 from fxrelay_analysis.stages.validity import clustering_of
 from fxrelay_analysis.threads import one_thread
 
@@ -81,7 +81,7 @@ class extend_kernel_pca(Stage):
         rule, mean = known.attrs, fitted[KERNEL_MEAN].values
         old = points(features, "extend_kernel_pca", bool(rule["unit_rows"]))
         given = points(new, "extend_kernel_pca", bool(rule["unit_rows"]))
-        need_alike(len(old.rows), len(known), "extend_kernel_pca")
+        need_alike(features, known, "extend_kernel_pca")
         need_features(given, old.rows.shape[1], "extend_kernel_pca")
         with one_thread():
             precomputed = rule["kernel"] == PRECOMPUTED
@@ -130,7 +130,7 @@ class extend_nearest(Nearest):
             If numbers of samples or dims do not fit, or a value is not finite.
         """
         array = checked(embedding, "extend_nearest")
-        need_alike(len(features), len(array), "extend_nearest")
+        need_alike(features, array, "extend_nearest")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_nearest")
         flat = np.einsum("mk,mkq->mq", share, array.values[place].astype(np.float64))
         return placed(flat, ids(new), str(array.dims[1]), str(array.name))
@@ -163,8 +163,7 @@ class extend_clustering(Nearest):
         """
         found = clustering_of(clustering, "extend_clustering")
         sweep = sweep_of(found, "extend_clustering")
-        need_alike(len(features), len(found), "extend_clustering")
-        need_same_samples(features, found, "extend_clustering")
+        need_alike(features, found, "extend_clustering")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_clustering")
         columns = [_elected(labels[place], share) for labels in sweep.labels.T]
         values = np.stack(columns, axis=1).reshape(len(new), *found.shape[1:])

@@ -141,19 +141,15 @@ class affinity(Stage):
     ) -> xr.Dataset:
         """Return the edge list, dim edge, and the sample ids.
 
+        Attributes: `mode`, and what it used of `sigma` and `scale_rank`.
+
         Raises
         ------
         ValueError
             If there are fewer neighbours than `scale_rank`.
         """
         index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
-        rank = distance.shape[1] if scale_rank is None else scale_rank
-        if rank > distance.shape[1]:
-            raise ValueError(
-                f"affinity: needs scale_rank <= the number of neighbours, {distance.shape[1]}; got "
-                f"{rank}. Lower it or ask neighbours for more."
-            )
-        width = _width(distance) if sigma is None else sigma
+        width, rank = scales(distance, sigma, scale_rank, "affinity")
         weights = WEIGHTS[mode](index, distance, width, rank)
         weights.eliminate_zeros()
         found = weights.tocoo()
@@ -161,7 +157,7 @@ class affinity(Stage):
         edges = xr.Dataset(
             {SOURCE: (EDGE, source), TARGET: (EDGE, target), WEIGHT: (EDGE, found.data)},
             ids(near[NEIGHBOUR]) or {SAMPLE: np.arange(len(index))},
-            {"mode": mode} | ({"sigma": float(width)} if mode == "rbf" else {}),
+            {"mode": mode, **_scale(mode, width, rank)},
         )
         return describe(edges)
 
@@ -171,6 +167,32 @@ def matrix(graph: xr.Dataset) -> csr_array:
     n = graph.sizes[SAMPLE]
     where = (graph[SOURCE].values, graph[TARGET].values)
     return csr_array((graph[WEIGHT].values, where), shape=(n, n))
+
+
+def scales(
+    distance: Array, sigma: float | None, scale_rank: int | None, where: str
+) -> tuple[float, int]:
+    """Return the width of `rbf` and the rank of the scale of `weighted`, defaults settled.
+
+    The width is the median distance (n, k) to the last neighbour, 1 where that is zero.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer neighbours than `scale_rank`.
+    """
+    count = distance.shape[1]
+    if scale_rank is not None and scale_rank > count:
+        raise ValueError(
+            f"{where}: needs scale_rank <= the number of neighbours, {count}; got {scale_rank}. "
+            "Lower it or ask neighbours for more."
+        )
+    typical = float(np.median(distance[:, -1])) or 1.0
+    return typical if sigma is None else sigma, count if scale_rank is None else scale_rank
+
+
+def _scale(mode: str, width: float, rank: int) -> dict[str, Any]:
+    return {"rbf": {"sigma": float(width)}, "weighted": {"scale_rank": int(rank)}}.get(mode, {})
 
 
 def _check_count(n: int, k: int) -> None:
@@ -217,11 +239,6 @@ def _warn_of(share: float, least: float, n_probe: int) -> None:
             f"{n_probe} random samples. Use method='exact', or accept it with a lower min_recall.",
             stacklevel=5,
         )
-
-
-def _width(distance: Array) -> float:
-    """Return the median distance to the last neighbour; 1 where that is zero."""
-    return float(np.median(distance[:, -1])) or 1.0
 
 
 def _directed(index: Array, weight: Array) -> csr_array:

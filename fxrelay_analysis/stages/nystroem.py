@@ -1,10 +1,9 @@
 """New samples on a spectral embedding or a diffusion map: the Nystroem extension."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import param
 import xarray as xr
 
 from fxrelay.schema import EIGENVALUE
@@ -12,7 +11,7 @@ from fxrelay_analysis.stage import Stage
 from fxrelay_analysis.stages.crossing import MODES, crossed, edges, need_alike
 from fxrelay_analysis.stages.diffusion import DIFFUSION, DIFFUSION_EIGENVALUE, WALK_DEGREE
 from fxrelay_analysis.stages.distances import DISTANCE
-from fxrelay_analysis.stages.graph import affinity
+from fxrelay_analysis.stages.graph import scales
 from fxrelay_analysis.stages.points import placed
 from fxrelay_analysis.stages.preprocess import ids
 from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
@@ -28,33 +27,15 @@ class nystroem(Stage):
     With a the weights that `affinity` would give and d their sums: v(new) = sum_j a_j v(j) / s,
     times (d d_j)^-1/2 with s = 1 - eigenvalue for the symmetric Laplacian, over d for random_walk
     and diffusion maps, and s = d - eigenvalue for the unnormalised one. A new sample that equals
-    an old one gets its place. NaN: no edges, or an eigenvalue with s = 0. `mode`, `sigma` and
-    `scale_rank` are to be those of `affinity`. (Bengio et al. 2004, proposition 1.)
+    an old one gets its place. NaN: no edges, or an eigenvalue with s = 0. How edges are weighed is
+    in the attributes that `affinity` gave. (Bengio et al. 2004, proposition 1.)
     """
 
-    version: ClassVar[int] = 1
-    mode = param.Selector(default="mean", objects=list(MODES), doc=affinity.param.mode.doc)
-    sigma = param.Number(
-        None,
-        bounds=(0, None),
-        inclusive_bounds=(False, True),
-        allow_None=True,
-        doc=affinity.param.sigma.doc,
-    )
-    scale_rank = param.Integer(
-        None, bounds=(1, None), allow_None=True, doc=affinity.param.scale_rank.doc
-    )
+    version: ClassVar[int] = 2
 
     @staticmethod
     def compute(
-        spectrum: xr.Dataset,
-        near: xr.Dataset,
-        features: xr.DataArray,
-        new: xr.DataArray,
-        *,
-        mode: str,
-        sigma: float | None,
-        scale_rank: int | None,
+        spectrum: xr.Dataset, near: xr.Dataset, features: xr.DataArray, new: xr.DataArray
     ) -> xr.DataArray:
         """Return `embedding_spectral` (sample, component) or `embedding_diffusion_map` of `new`.
 
@@ -63,20 +44,30 @@ class nystroem(Stage):
         Raises
         ------
         ValueError
-            If the metric, the dims or the numbers of samples do not fit, rows of the embedding were
-            scaled, or a value is not finite.
+            If the graph was not made by `affinity`, the metric, the dims or the samples do not
+            fit, rows of the embedding were scaled, or a value is not finite.
         """
         name, operator = _operator(spectrum)
         vectors, distance = spectrum[name].values, near[DISTANCE].values
-        need_alike(len(features), len(vectors), "nystroem")
-        need_alike(len(features), len(distance), "nystroem")
-        rank, last = scale_rank or distance.shape[1], float(np.median(distance[:, -1])) or 1.0
+        need_alike(features, spectrum[name], "nystroem")
+        need_alike(features, near[DISTANCE], "nystroem")
+        mode, width, rank = _weighing(spectrum[name].attrs, distance)
         flat = np.empty((len(new), vectors.shape[1]))
         with one_thread():
             for part, away in crossed(features, new, near.attrs["metric"], "nystroem"):
-                weights = edges(away, distance, mode, sigma or last, rank)
+                weights = edges(away, distance, mode, width, rank)
                 flat[part] = operator(weights)
         return placed(flat, ids(new), str(spectrum[name].dims[1]), name)
+
+
+def _weighing(attrs: Mapping[str, Any], distance: Array) -> tuple[str, float, int]:
+    """Return mode, width and rank of the scale of the affinity."""
+    if attrs.get("mode") not in MODES:
+        raise ValueError(
+            f"nystroem: needs an embedding of a graph from stages.affinity, which notes 'mode'; "
+            f"got attributes {', '.join(attrs) or 'none'}. Embed such a graph."
+        )
+    return attrs["mode"], *scales(distance, attrs.get("sigma"), attrs.get("scale_rank"), "nystroem")
 
 
 def _operator(spectrum: xr.Dataset) -> tuple[str, Callable[[Array], Array]]:

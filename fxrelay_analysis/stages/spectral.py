@@ -65,7 +65,8 @@ class spectral_embedding(Stage):
         """Return `embedding_spectral` (sample, component), `eigenvalue` and facts of the graph.
 
         These are `degree` and `connected` (which component, 0 the largest) of every sample, and the
-        numbers of connected components and of samples without edges.
+        numbers of connected components and of samples without edges. The attributes of the graph
+        are on the embedding, for `nystroem`.
         """
         weights = matrix(graph)
         count = min(n_components, weights.shape[0])
@@ -73,7 +74,11 @@ class spectral_embedding(Stage):
         degree, part = np.asarray(weights.sum(axis=1)).ravel(), parts(weights)
         ds = xr.Dataset(
             {
-                SPECTRAL: ((SAMPLE, COMPONENT), unit(vectors) if unit_rows else vectors),
+                SPECTRAL: (
+                    (SAMPLE, COMPONENT),
+                    unit(vectors) if unit_rows else vectors,
+                    graph.attrs,
+                ),
                 EIGENVALUE: (COMPONENT, values),
                 DEGREE: (SAMPLE, degree),
                 PART: (SAMPLE, part),

@@ -88,7 +88,7 @@ def test_who_was_there_stays(options, laplacian):
     else:
         fitted = stages.spectral_embedding(graph, n_components=6, laplacian=laplacian)
         known = fitted.embedding_spectral
-    found = stages.nystroem(fitted, NEAR, OLD, OLD, **options)
+    found = stages.nystroem(fitted, NEAR, OLD, OLD)
     assert found.name == known.name
     assert found.dims == known.dims
     edges = np.isfinite(found).all(axis=1).values
@@ -218,6 +218,37 @@ def test_features_are_those_that_were_mapped():
         )
     with pytest.raises(ValueError, match="extend_pca: needs a DataArray or a Dataset with"):
         stages.extend_pca(spectrum, NEW)
+
+
+def test_features_are_in_the_order_of_the_map():
+    spectrum = stages.spectral_embedding(stages.affinity(NEAR))
+    turned = OLD[::-1]
+    calls = {
+        "nystroem": [
+            (spectrum, NEAR, turned),
+            (spectrum, NEAR.isel(sample=slice(None, None, -1)), OLD),
+        ],
+        "extend_kernel_pca": [(stages.kernel_pca(OLD), turned)],
+        "extend_nearest": [(OLD, turned)],
+        "extend_clustering": [(stages.kmeans(OLD), turned)],
+    }
+    for name, inputs in [(name, i) for name, several in calls.items() for i in several]:
+        with pytest.raises(ValueError, match=name) as caught:
+            stages.STAGES[name](*inputs, NEW)
+        assert str(caught.value) == (
+            f"{name}: needs the samples of the map in its order; got other 'sample' ids, or "
+            "another order of them. Select them with .sel(sample=map.sample)."
+        )
+
+
+def test_only_graphs_whose_weights_are_known_extend():
+    graph = stages.affinity(NEAR).drop_attrs()
+    with pytest.raises(ValueError, match="nystroem") as caught:
+        stages.nystroem(stages.spectral_embedding(graph), NEAR, OLD, NEW)
+    assert str(caught.value) == (
+        "nystroem: needs an embedding of a graph from stages.affinity, which notes 'mode'; got "
+        "attributes long_name, units. Embed such a graph."
+    )
 
 
 def test_a_saved_analysis_extends(tmp_path):
