@@ -12,6 +12,7 @@ import xarray as xr
 from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import Counts, Stage, labelled
 from fxrelay_analysis.stages.points import Points, PointStage, points
+from fxrelay_analysis.stages.starts import kmeans_fits
 from fxrelay_analysis.stages.vectors import unit
 from fxrelay_analysis.threads import one_thread
 
@@ -51,10 +52,11 @@ class kmeans(Clustering):
 
     Clusters are numbered by size, 0 the largest. Of a spectral embedding, k clusters are sought in
     the first k components (`leading`), with rows of unit length (Ng, Jordan and Weiss 2001, step
-    4). Fewer distinct points than clusters give fewer clusters.
+    4). Fewer distinct points than clusters give fewer clusters. Where all k are sought among the
+    same rows, the first k of the centres drawn for the largest k start them (`kmeans_fits`).
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     leading = param.Boolean(True, doc=LEADING_DOC)
     n_starts = param.Integer(8, bounds=(1, None), doc="Random starts; the best result is kept.")
     init = param.Selector(
@@ -75,13 +77,9 @@ class kmeans(Clustering):
         embedding: xr.DataArray | xr.Dataset,
         *,
         n_clusters: list[int],
-        n_starts: int,
-        init: str,
-        n_iterations: int,
-        tolerance: float,
         leading: bool,
         unit_rows: bool | None,
-        seed: int,
+        **options: Any,
     ) -> xr.DataArray:
         """Return `clustering_kmeans`, dims (sample, n_clusters), int32.
 
@@ -90,15 +88,13 @@ class kmeans(Clustering):
         ValueError
             If there are fewer samples than clusters, or a value is not finite.
         """
-        from sklearn.cluster import KMeans
-
         given = points(embedding, "kmeans", unit_rows)
         counts = checked_counts(n_clusters, len(given.rows), "kmeans")
-        steps = {"n_init": n_starts, "init": init, "max_iter": n_iterations, "tol": tolerance}
         with solving():
             labels = [
-                KMeans(k, random_state=seed, **steps).fit_predict(x)
-                for k, x in parts(given, counts, leading)
+                fit.labels_
+                for ks, x in shared(given, counts, leading)
+                for fit in kmeans_fits(x, ks, **options)
             ]
         return swept(labels, given.ids, KMEANS, N_CLUSTERS, counts, leading)
 
@@ -159,9 +155,19 @@ def checked_counts(counts: list[int], n_samples: int, where: str, least: int = 1
     return counts
 
 
+def shared(
+    given: Points, counts: Sequence[int], leading: bool
+) -> Iterator[tuple[Sequence[int], Array]]:
+    """Yield numbers of clusters and the rows (n, d) among which all of them are sought."""
+    if leading and given.spectral:
+        yield from (([k], given.first(k)) for k in counts)
+    else:
+        yield counts, given.scaled()
+
+
 def parts(given: Points, counts: Sequence[int], leading: bool) -> Iterator[tuple[int, Array]]:
     """Yield k and the rows (n, d) among which k clusters are sought."""
-    return ((k, given.first(k) if leading else given.scaled()) for k in counts)
+    return ((k, x) for ks, x in shared(given, counts, leading) for k in ks)
 
 
 @contextmanager
@@ -226,9 +232,8 @@ def size_order(labels: Array, k: int) -> Array:
 
 
 def _by_kmeans(vectors: Array, seed: int) -> Array:
-    from sklearn.cluster import KMeans
-
-    return KMeans(vectors.shape[1], n_init=8, random_state=seed).fit_predict(unit(vectors))
+    labels: Array = kmeans_fits(unit(vectors), [vectors.shape[1]], n_starts=8, seed=seed)[0].labels_
+    return labels
 
 
 def _by_qr(vectors: Array, _: int) -> Array:

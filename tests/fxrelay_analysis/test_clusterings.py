@@ -7,14 +7,16 @@ import xarray as xr
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import dendrogram, fcluster, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import pdist
-from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
-from sklearn.datasets import make_circles
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans, kmeans_plusplus
+from sklearn.datasets import make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from fxrelay_analysis import stages
 from fxrelay_analysis.stages.cluster import by_size
+from fxrelay_analysis.stages.starts import kmeans_fits
 
 RANDOM = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], [40, 30, 20])
@@ -91,6 +93,28 @@ def test_spectral_clustering_by_kmeans_is_kmeans_of_the_spectrum():
 def test_leading_components_only_where_there_are_components():
     wide = rows(np.concatenate([0 * BLOBS.values, BLOBS.values], axis=1))  # groups in the last ones
     np.testing.assert_array_equal(stages.kmeans(wide, n_clusters=3)[:, 0], TRUTH)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+@pytest.mark.parametrize(("n_starts", "bound"), [(1, 1.03), (6, 1.01)])
+def test_kmeans_of_a_sweep_is_as_tight_as_sklearns(init, n_starts, bound):
+    x, _ = make_blobs(300, 4, centers=7, cluster_std=2.5, random_state=0)
+    counts, seeds = range(2, 10), range(12)
+    options = {"n_starts": n_starts, "init": init}
+    ours = [[f.inertia_ for f in kmeans_fits(x, counts, seed=s, **options)] for s in seeds]
+    others = [
+        [KMeans(k, n_init=n_starts, init=init, random_state=s).fit(x).inertia_ for k in counts]
+        for s in seeds
+    ]
+    assert np.mean(ours) < bound * np.mean(others)
+
+
+def test_kmeans_starts_k_clusters_from_the_first_k_centres():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    centres = kmeans_plusplus(x - x.mean(axis=0), 6, random_state=check_random_state(5))[1]
+    oracle = [KMeans(k, init=x[centres[:k]], n_init=1).fit(x).labels_ for k in (6, 2, 4)]
+    found = stages.kmeans(rows(x), n_clusters=[6, 2, 4], n_starts=1, seed=5)
+    np.testing.assert_array_equal(found, np.stack([by_size(column) for column in oracle], axis=1))
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
