@@ -49,13 +49,28 @@ def _cluster(session: Session, value: str, how: str) -> None:
     session.join("clusters", (session.state.clustering, session.state.k), (int(value),), how)
 
 
+def _hide(session: Session, value: str, how: str) -> None:
+    """Hide a cluster, or show it again; with Shift show no other one."""
+    if how == "add":
+        _only(session, value, "")
+    else:
+        session.state.hidden = sorted({int(value)} ^ set(session.state.hidden))
+
+
+def _only(session: Session, value: str, how: str) -> None:
+    """Hide every other cluster; show all again where they are hidden already."""
+    found = np.unique(session.category.clusters(session.state.clustering, session.state.k))
+    others = [c for c in found.tolist() if c != int(value)]
+    session.state.hidden = [] if session.state.hidden == others else others
+
+
 def _odd(session: Session, value: str, how: str) -> None:
     """Select the flagged cluster in the clustering that was ranked."""
     rank, sweeps = session.project.rank(session.state.category), session.category.clusterings
     name = next((n for n, sweep in sweeps.items() if rank.n_clusters in sweep), None)
     if name is None or rank.cluster is None:
         return
-    session.state.param.update(clustering=name, k=rank.n_clusters)
+    session.state.param.update(clustering=name, k=rank.n_clusters, hidden=[])
     session.join("clusters", (name, rank.n_clusters), (rank.cluster,), "replace")
 
 
@@ -214,6 +229,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "escape": lambda s, value, how: s.selection.clear(),
     "everything": lambda s, value, how: s.selection.push(Step("replace", "everything")),
     "cluster": _cluster,
+    "hide": _hide,
+    "only": _only,
+    "show-all": lambda s, value, how: setattr(s.state, "hidden", []),
     "odd": _odd,
     "value": _value,
     "find": _find,

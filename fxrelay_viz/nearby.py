@@ -37,7 +37,11 @@ class Nearby:
         return KDTree(points, balanced_tree=False, compact_nodes=False)
 
     def nearest(
-        self, at: tuple[float, float], spans: tuple[float, float], reach: float = 0.02
+        self,
+        at: tuple[float, float],
+        spans: tuple[float, float],
+        reach: float = 0.02,
+        among: np.ndarray | None = None,
     ) -> int | None:
         """Return the position of the point next to `at`, measured on the screen.
 
@@ -49,6 +53,8 @@ class Nearby:
             Width and height of what the plot shows, in the same units.
         reach : float, > 0
             The largest distance, as a share of the plot.
+        among : bool array, shape (n,), optional
+            Points that count; by default all.
 
         Returns
         -------
@@ -63,14 +69,20 @@ class Nearby:
         with self._lock:  # built by the first thread that asks
             tree = self._tree
         ratio = self._size / scale  # from units of the tree to shares of the plot
-        first, guess = tree.query(place / self._size, distance_upper_bound=reach / ratio.min())
+        within = reach / ratio.min()
+        first, guess = tree.query(place / self._size, distance_upper_bound=within)
         if not np.isfinite(first):
             return None
         near = np.array([guess])
-        if not np.isclose(ratio[0], ratio[1], rtol=1e-3):  # the plot stretches one axis
+        if among is not None:
+            near = np.array(tree.query_ball_point(place / self._size, within))
+            near = near[among[self._finite[near]]]
+        elif not np.isclose(ratio[0], ratio[1], rtol=1e-3):  # the plot stretches one axis
             near = np.array(
                 tree.query_ball_point(place / self._size, first * max(ratio) / min(ratio))
             )
+        if not len(near):
+            return None
         found = self._finite[near]
         distance = np.linalg.norm((self.points[found] - place) / scale, axis=1)
         best = int(np.argmin(distance))

@@ -22,7 +22,7 @@ from fxrelay_viz.workspace import Workspace
 
 LOG: Final = logging.getLogger(__name__)
 #: what starts the grid at its first page again
-REORDERING: Final = {"category", "recipe", "order", "seed", "page_size"}
+REORDERING: Final = {"category", "recipe", "hidden", "order", "seed", "page_size"}
 #: choices of another Dataset or analysis
 DATA: Final = {"project", "method", "analysis"}
 NOTHING: Final = (None, None, np.zeros(0, dtype=int))
@@ -45,7 +45,9 @@ class Session(param.Parameterized):
     selection : Selection
     project : Project
     mask : bool array
-        The selected samples of the open category.
+        The selected samples of the open category; none of a hidden cluster.
+    visible : bool array
+        The samples of the open category that are in no hidden cluster.
     link : str
         State and recipe as the text of a link.
     on_change : callable
@@ -69,7 +71,7 @@ class Session(param.Parameterized):
         self.shared = links.Links() if shared is None else shared
         self.state, self.selection = ViewState(), selection.Selection()
         self.project: Project = workspace.get()
-        self.mask = np.zeros(0, dtype=bool)
+        self.mask = self.visible = np.zeros(0, dtype=bool)
         self.held = ""
         self.link = ""
         self.on_change: Callable[[set[str]], None] = lambda names: None
@@ -109,7 +111,7 @@ class Session(param.Parameterized):
         chosen, mask = self.state, self.mask
         key = (self.category, chosen.order, chosen.seed, chosen.embedding, chosen.colour_by)
         if self._ordered[0] is not mask or self._ordered[1] != key:
-            every = mask if mask.any() else np.ones_like(mask)
+            every = mask if mask.any() else self.visible
             self._ordered = (mask, key, ordered(chosen, self.category, every))
         return self._ordered[2]
 
@@ -135,7 +137,8 @@ class Session(param.Parameterized):
         for owner, watcher in self._watchers:
             owner.param.unwatch(watcher)
         self._watchers, self.on_change = [], lambda names: None
-        self.mask, self._ordered = np.zeros(0, dtype=bool), NOTHING
+        self.mask = self.visible = np.zeros(0, dtype=bool)
+        self._ordered = NOTHING
 
     def _note(self, *events: Any) -> None:
         with self.together():
@@ -184,10 +187,12 @@ class Session(param.Parameterized):
                 self.message = " ".join([*told, *self.state.settle(self.project)])
             if self._changed & REORDERING and "page" not in self._changed:
                 self.state.page = 0
-        if self._changed & {"category", "recipe", *DATA} and self.state.category:
+        if self._changed & {"category", "recipe", "hidden", *DATA} and self.state.category:
             self.mask = np.zeros(len(self.category.ids), dtype=bool)
+            self.visible = ~self.mask
             with self.guard():
-                self.mask = selection.apply(self.selection.recipe, self.category)
+                self.visible = self.state.visible(self.category)
+                self.mask = selection.apply(self.selection.recipe, self.category) & self.visible
         if self._changed & {"category", *DATA}:
             self.over = None
         self.link = links.encode(self.state, self.selection.recipe, self.shared)
@@ -198,7 +203,8 @@ class Session(param.Parameterized):
         """Open a category, by its name; '' goes back to the ranking."""
         with self.together():
             self.selection.reset()
-            self.state.param.update(category=category, k="", page=0, sample=None, compared=[])
+            self.state.param.update(category=category, k="", page=0, sample=None, compared=[],
+                                    hidden=[])  # fmt: skip
             self.query = ""
             self.message = " ".join(self.state.settle(self.project))
 
@@ -232,7 +238,8 @@ class Session(param.Parameterized):
             if name == "category":
                 self.open(value)
             else:
-                self.state.param.update(**{name: value})
+                fresh: dict[str, Any] = {"hidden": []} if name in ("clustering", "k") else {}
+                self.state.param.update(**{name: value}, **fresh)
                 self.message = " ".join(self.state.settle(self.project))
 
     def join(

@@ -55,6 +55,9 @@ class ViewState(param.Parameterized):
     second = param.String(default="", doc="Embedding drawn beside the first; empty draws none.")
     clustering = param.String(default="", doc="Name of the clustering.")
     k = param.Parameter(default="", doc="Number of clusters, or '' where there is no sweep.")
+    hidden = param.List(
+        default=[], item_type=int, bounds=(0, 10_000), doc="Ids of the clusters that are hidden."
+    )
     colour_by = param.String(default=CLUSTER, doc="'cluster' or a variable with sample dimension.")
     variable = param.String(default=schema.RELEVANCE, doc="Variable of relevance that is drawn.")
     target = param.Integer(default=0, bounds=(0, 10**6), doc="Explained target that is drawn.")
@@ -87,6 +90,12 @@ class ViewState(param.Parameterized):
     def frame(self) -> tuple[str, int, int]:
         """Return where a geometry is drawn: embedding and axes."""
         return self.embedding, self.x, self.y
+
+    def visible(self, category: Category) -> np.ndarray:
+        """Return which samples of the category are in no hidden cluster, shape (n,)."""
+        if not self.hidden:
+            return np.ones(len(category.ids), dtype=bool)
+        return ~np.isin(category.clusters(self.clustering, self.k), self.hidden)
 
     def find(self, workspace: Workspace) -> tuple[Project, list[str]]:
         """Return the chosen project, and a message for every name that it replaced."""
@@ -139,9 +148,13 @@ def _fitting(state: ViewState, category: Category, project: Project) -> dict[str
     if state.clustering not in category.clusterings:
         out["clustering"] = _prefer(list(category.clusterings), "kmeans")
     sweep = category.clusterings.get(out.get("clustering", state.clustering), {"": None})
-    if state.k not in sweep:
+    k = state.k
+    if k not in sweep:
         chosen = project.rank(category.name).n_clusters
-        out["k"] = chosen if chosen in sweep else next(iter(sweep))
+        k = out["k"] = chosen if chosen in sweep else next(iter(sweep))
+    if state.hidden:
+        known = np.unique(category.clusters(out.get("clustering", state.clustering), k))
+        out["hidden"] = [c for c in state.hidden if c in known]
     if state.colour_by not in colourings(category):
         out["colour_by"] = CLUSTER
     if state.variable not in project.explanations.shown:

@@ -44,21 +44,52 @@ def tools(
     )
 
 
-def clusters(colouring: Colouring, selected: np.ndarray, odd: int | None) -> str:
-    """Return one button per cluster with its colour, size and share in the selection."""
+def clusters(
+    colouring: Colouring, selected: np.ndarray, odd: int | None, hidden: Sequence[int] = ()
+) -> str:
+    """Return a button per cluster with its colour, size and share in the selection, and an eye.
+
+    Parameters
+    ----------
+    colouring : Colouring
+        Of the clusters.
+    selected : bool array, shape (n,)
+    odd : int or None
+        The cluster that the ranking names.
+    hidden : sequence of int
+        Ids of the clusters that are not shown.
+    """
     counts, chosen = colouring.counts(), colouring.counts(selected)
     parts = "".join(
-        _chip(n, colouring, int(counts[n]), int(chosen[n]), bool(chosen.any()), odd)
-        for n in range(len(colouring.values))
+        f'<span class="pair{" off" * (value in hidden)}">'
+        f"{_chip(n, colouring, int(counts[n]), int(chosen[n]), bool(chosen.any()), odd)}"
+        f"{_eye(value, _named(colouring.labels[n]), value in hidden)}</span>"
+        for n, value in enumerate(colouring.values)
     )
-    return f'<div class="chips" role="group" aria-label="Clusters">{parts}</div>'
+    back = button("show-all", "", "Show all", "link") if hidden else ""
+    return f'<div class="chips" role="group" aria-label="Clusters">{parts}{back}</div>'
+
+
+def _named(label: str) -> str:
+    return "Noise" if label == "noise" else f"Cluster {label}"
+
+
+def _eye(value: Any, name: str, is_hidden: bool) -> str:
+    shown = '<circle cx="8" cy="5" r="2.2"/>' if not is_hidden else '<path d="M3 10 13 0"/>'
+    icon = (
+        '<svg class="eye" viewBox="0 0 16 10" aria-hidden="true">'
+        f'<path d="M1 5q7-8 14 0q-7 8-14 0"/>{shown}</svg>'
+    )
+    told = f"{'Show' if is_hidden else 'Hide'} {name}"
+    return button("hide", value, icon, "icon", title=f"{told}; with Shift show it alone",
+                  aria_label=told, aria_pressed=str(is_hidden).lower())  # fmt: skip
 
 
 def _chip(
     n: int, colouring: Colouring, count: int, chosen: int, is_any: bool, odd: int | None
 ) -> str:
     value, label = colouring.values[n], colouring.labels[n]
-    text = "Noise" if label == "noise" else f"Cluster {escape(label)}"
+    text = escape(_named(label))
     mark = '<em class="flag">odd</em>' if odd is not None and value == odd else ""
     of = f"{chosen:,} / {count:,}" if is_any else f"{count:,}"
     inner = f"{dot(colouring.colours[n])}{text}{mark}<small>{of}</small>"

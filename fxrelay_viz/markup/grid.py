@@ -7,12 +7,11 @@ from fxrelay_viz.markup.basics import Card, dot, empty, pager, tiles
 
 
 def grid(
-    cards: Sequence[Card], page: int, total: int, size: int, style: str, everything: bool = False
+    cards: Sequence[Card], page: int, total: int, size: int, style: str, what: str = ""
 ) -> str:
-    """Return the images of a page of the selection, or of the whole class."""
+    """Return the images of a page of the selection, or of what else they are."""
     if not cards:
         return empty("No samples here. Undo, or select others.")
-    what = "Whole class, nothing selected" if everything else "Selection"
     bar = f'<div class="bar-line"><b>{what}</b>{pager(page, total, size, "page")}</div>'
     return bar + tiles(cards, f"grid {style}", label=what)
 

@@ -67,7 +67,9 @@ def summaries(clusters: Sequence[Summary], style: str) -> str:
 def _summary(one: Summary, style: str) -> str:
     mark = '<em class="flag">odd</em>' if one.is_odd else ""
     acts = (
-        button("cluster", one.value, "Select") + button("compare", one.value, "Compare")
+        button("cluster", one.value, "Select")
+        + button("only", one.value, "Only this", title="Hide all others, or show them again")
+        + button("compare", one.value, "Compare")
         if one.value else ""
     )  # fmt: skip
     mean = (

@@ -30,8 +30,8 @@ class View:
 PLACE: Final = frozenset({"category", *DATA})
 CLUSTERS: Final = PLACE | {"clustering", "k"}
 IMAGES: Final = PLACE | {"mode", "cmap", "blend", "percentile", "variable", "target", "sampling"}
-SHOWN: Final = PLACE | {"recipe", "order", "seed", "page", "page_size", "scale", "embedding",
-                        "colour_by"}  # fmt: skip
+SHOWN: Final = PLACE | {"recipe", "hidden", "order", "seed", "page", "page_size", "scale",
+                        "embedding", "colour_by"}  # fmt: skip
 LOWER: Final = CLUSTERS | IMAGES | {"tab", "sample", "embedding", "compared", "against", "notes"}
 
 #: name of a board -> what it shows; the header and the message come last, they tell of the rest
@@ -40,9 +40,9 @@ VIEWS: Final[Mapping[str, View]] = {
     "choices": View(explore.choices, CLUSTERS | {"embedding", "x", "y", "second", "colour_by",
                                                  "notes"}),
     "why": View(explore.why, CLUSTERS),
-    "tools": View(explore.tools, PLACE | {"recipe", "selection_mode"}),
-    "legend": View(explore.legend, CLUSTERS | {"colour_by", "recipe", "notes"}),
-    "histograms": View(explore.histograms, PLACE | {"recipe", "histograms"}),
+    "tools": View(explore.tools, PLACE | {"recipe", "hidden", "selection_mode"}),
+    "legend": View(explore.legend, CLUSTERS | {"colour_by", "recipe", "hidden", "notes"}),
+    "histograms": View(explore.histograms, PLACE | {"recipe", "hidden", "histograms"}),
     "preview": View(sample.preview, CLUSTERS | {"over"}),
     "looks": View(looks.looks, SHOWN | IMAGES),
     "grid": View(sample.grid, SHOWN | IMAGES | CLUSTERS),

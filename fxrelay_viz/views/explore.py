@@ -63,13 +63,14 @@ def tools(session: Session) -> str:
     """Return the selection modes, undo, and the count."""
     chosen = session.selection
     modes = {name: name.capitalize() for name in selection.GESTURES}
-    return markup.tools(modes, chosen.mode, int(session.mask.sum()), len(session.mask),
+    return markup.tools(modes, chosen.mode, int(session.mask.sum()), int(session.visible.sum()),
                         chosen.undoable, chosen.redoable)  # fmt: skip
 
 
 def legend(session: Session) -> str:
     """Return the clusters, and the legend of any other colouring."""
-    chips = markup.clusters(cluster_colours(session), session.mask, odd_cluster(session))
+    chips = markup.clusters(cluster_colours(session), session.mask, odd_cluster(session),
+                            session.state.hidden)  # fmt: skip
     name = session.state.colour_by
     return chips if name == CLUSTER else markup.legend(point_colours(session), name) + chips
 
@@ -77,9 +78,12 @@ def legend(session: Session) -> str:
 def histograms(session: Session) -> str:
     """Return the histograms that were asked for."""
     category, names = session.category, session.state.histograms
+    part = session.visible if session.state.hidden else slice(None)
     known = colourings(category)[1:]
     shown = [
-        insight.histogram(name, category.column(name), session.mask, session.project.classes)
+        insight.histogram(
+            name, category.column(name)[part], session.mask[part], session.project.classes
+        )
         for name in names
         if name in known
     ]

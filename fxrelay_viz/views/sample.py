@@ -30,8 +30,14 @@ def grid(session: Session) -> str:
     cards = [card(session, int(n), look) for n in members]
     return markup.grid(
         cards, page, len(session.shown), session.state.page_size, style_of(session),
-        everything=not session.mask.any(),
+        what=_what(session),
     )  # fmt: skip
+
+
+def _what(session: Session) -> str:
+    if session.mask.any():
+        return "Selection"
+    return "Shown clusters" if session.state.hidden else "Whole class"
 
 
 def card(session: Session, member: int, look: Look) -> Card:

@@ -163,6 +163,10 @@ def test_the_nearest_point_is_that_of_a_full_search(spans):
         best = int(np.nanargmin(distance))
         expected = best if distance[best] <= 0.02 else None
         assert near.nearest(tuple(at), spans, 0.02) == expected
+        kept = np.arange(len(points)) % 2 == 0
+        away = np.where(kept, distance, np.inf)  # point 7 is not kept
+        expected = int(away.argmin()) if away.min() <= 0.02 else None
+        assert near.nearest(tuple(at), spans, 0.02, kept) == expected
 
 
 def test_nothing_is_near_in_odd_places():
