@@ -83,6 +83,12 @@ class Category:
         out: np.ndarray = pick(sweep, k, f"clustering {clustering}", "number of clusters")
         return out
 
+    def outside(self, clustering: str, k: Any, clusters: Sequence[int]) -> np.ndarray:
+        """Return which samples are in none of these clusters, bool array of shape (n,)."""
+        if not clusters:
+            return np.ones(len(self.ids), dtype=bool)
+        return ~np.isin(self.clusters(clustering, k), clusters)
+
     def column(self, name: str) -> np.ndarray:
         """Return a variable of the samples, from the analysis or else the Dataset, shape (n,)."""
         table = self.scores if name in self.scores else self.columns

@@ -24,7 +24,7 @@ MOST_CATEGORIES: Final = 40
 SHADES: Final = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Colouring:
     """Values turned into colours: a code per sample into a table of colours and labels.
 

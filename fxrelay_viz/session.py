@@ -191,7 +191,8 @@ class Session(param.Parameterized):
             self.mask = np.zeros(len(self.category.ids), dtype=bool)
             self.visible = ~self.mask
             with self.guard():
-                self.visible = self.state.visible(self.category)
+                chosen = self.state
+                self.visible = self.category.outside(chosen.clustering, chosen.k, chosen.hidden)
                 self.mask = selection.apply(self.selection.recipe, self.category) & self.visible
         if self._changed & {"category", *DATA}:
             self.over = None

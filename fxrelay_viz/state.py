@@ -34,6 +34,11 @@ ORDERS: Final[Mapping[str, str]] = {
     "confidence": "Least confident",
     "value": "By colour value",
 }
+DENSITIES: Final[Mapping[str, str]] = {
+    "": "none",
+    "all": "of all points",
+    "colour": "of each colour",
+}
 TABS: Final[Mapping[str, str]] = {
     "sample": "Sample",
     "clusters": "Clusters",
@@ -59,6 +64,9 @@ class ViewState(param.Parameterized):
         default=[], item_type=int, bounds=(0, 10_000), doc="Ids of the clusters that are hidden."
     )
     colour_by = param.String(default=CLUSTER, doc="'cluster' or a variable with sample dimension.")
+    density = param.Selector(
+        default="", objects=list(DENSITIES), doc="What contours of density are drawn of."
+    )
     variable = param.String(default=schema.RELEVANCE, doc="Variable of relevance that is drawn.")
     target = param.Integer(default=0, bounds=(0, 10**6), doc="Explained target that is drawn.")
     against = param.String(default="", doc="Attribution to compare with; empty compares none.")
@@ -90,12 +98,6 @@ class ViewState(param.Parameterized):
     def frame(self) -> tuple[str, int, int]:
         """Return where a geometry is drawn: embedding and axes."""
         return self.embedding, self.x, self.y
-
-    def visible(self, category: Category) -> np.ndarray:
-        """Return which samples of the category are in no hidden cluster, shape (n,)."""
-        if not self.hidden:
-            return np.ones(len(category.ids), dtype=bool)
-        return ~np.isin(category.clusters(self.clustering, self.k), self.hidden)
 
     def find(self, workspace: Workspace) -> tuple[Project, list[str]]:
         """Return the chosen project, and a message for every name that it replaced."""

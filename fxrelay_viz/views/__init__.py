@@ -34,18 +34,19 @@ SHOWN: Final = PLACE | {"recipe", "hidden", "order", "seed", "page", "page_size"
                         "embedding", "colour_by"}  # fmt: skip
 LOWER: Final = CLUSTERS | IMAGES | {"tab", "sample", "embedding", "compared", "against", "notes"}
 
-#: name of a board -> what it shows; the header and the message come last, they tell of the rest
+#: name of a board -> what it shows; the images come first, since the browser has to fetch them,
+#: the header and the message last, they tell of the rest
 VIEWS: Final[Mapping[str, View]] = {
+    "grid": View(sample.grid, SHOWN | IMAGES | CLUSTERS),
     "ranking": View(frame.ranking, PLACE | {"ranking_page", "query", "mode"}, landing=True),
     "choices": View(explore.choices, CLUSTERS | {"embedding", "x", "y", "second", "colour_by",
-                                                 "notes"}),
+                                                 "density", "notes"}),
     "why": View(explore.why, CLUSTERS),
     "tools": View(explore.tools, PLACE | {"recipe", "hidden", "selection_mode"}),
     "legend": View(explore.legend, CLUSTERS | {"colour_by", "recipe", "hidden", "notes"}),
     "histograms": View(explore.histograms, PLACE | {"recipe", "hidden", "histograms"}),
     "preview": View(sample.preview, CLUSTERS | {"over"}),
     "looks": View(looks.looks, SHOWN | IMAGES),
-    "grid": View(sample.grid, SHOWN | IMAGES | CLUSTERS),
     "lower": View(insight.lower, LOWER),
     "status": View(frame.status, PLACE, landing=True),
     "header": View(frame.header, PLACE, landing=True),

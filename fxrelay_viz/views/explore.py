@@ -1,5 +1,6 @@
 """Controls of the open category."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from fxrelay_viz import insight, markup, reasons, selection
 from fxrelay_viz.markup import Choice
 from fxrelay_viz.session import Session
-from fxrelay_viz.state import CLUSTER, colourings
+from fxrelay_viz.state import CLUSTER, DENSITIES, colourings
 from fxrelay_viz.views.colours import cluster_colours, odd_cluster, point_colours
 
 #: a spectrum shows so many eigenvalues
@@ -31,6 +32,7 @@ def choices(session: Session) -> str:
                                  _choice(session, "y", "Vertical axis", axes)]),
             _choice(session, "second", "Beside it", {"": "nothing", **flat}),
             _choice(session, "colour_by", "Colour by", _named(colourings(category))),
+            _choice(session, "density", "Contours", DENSITIES),
         ],
         "Clusters": [
             _choice(session, "clustering", "Clustering", _named(list(category.clusterings))),
@@ -40,7 +42,7 @@ def choices(session: Session) -> str:
     return markup.choices(groups)
 
 
-def _choice(session: Session, name: str, label: str, options: dict[Any, str]) -> Choice:
+def _choice(session: Session, name: str, label: str, options: Mapping[Any, str]) -> Choice:
     return Choice(label, "set", options, getattr(session.state, name), name)
 
 
