@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from fxrelay_viz.merging import MERGE_TREE
+from fxrelay_viz.reasons import scored
 from fxrelay_viz.selection import GESTURES, Step
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER
@@ -64,11 +66,25 @@ def _only(session: Session, value: str, how: str) -> None:
     session.state.hidden = [] if session.state.hidden == others else others
 
 
+def _cut(session: Session, value: str, how: str) -> None:
+    """Cut the merge tree into so many clusters."""
+    k = int(value)
+    if k in session.category.clusterings.get(MERGE_TREE, {}):
+        session.state.param.update(clustering=MERGE_TREE, k=k, hidden=[])
+
+
+def _axes(session: Session, value: str, how: str) -> None:
+    """Draw two axes of the embedding, "ACROSS UP"."""
+    x, y = (int(axis) for axis in value.split())
+    if {x, y} <= set(range(session.category.embeddings[session.state.embedding].shape[1])):
+        session.state.param.update(x=x, y=y)
+
+
 def _odd(session: Session, value: str, how: str) -> None:
     """Select the flagged cluster in the clustering that was ranked."""
-    rank, sweeps = session.project.rank(session.state.category), session.category.clusterings
-    name = next((n for n, sweep in sweeps.items() if rank.n_clusters in sweep), None)
-    if name is None or rank.cluster is None:
+    rank = session.project.rank(session.state.category)
+    name = scored(session.category, rank.n_clusters)
+    if not name or rank.cluster is None:
         return
     session.state.param.update(clustering=name, k=rank.n_clusters, hidden=[])
     session.join("clusters", (name, rank.n_clusters), (rank.cluster,), "replace")
@@ -233,6 +249,8 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "only": _only,
     "show-all": lambda s, value, how: setattr(s.state, "hidden", []),
     "odd": _odd,
+    "cut": _cut,
+    "axes": _axes,
     "value": _value,
     "find": _find,
     "brush": _brush,

@@ -177,7 +177,7 @@ def _page(viewer: Viewer) -> Any:
     boards = viewer.boards
     plots = pn.Row(*(plot.pane for plot in viewer.plots), boards["preview"], css_classes=["plots"],
                    stylesheets=[CSS], sizing_mode="stretch_both")  # fmt: skip
-    left = _side("left", boards["choices"], boards["why"])
+    left = _side("left", boards["choices"], boards["numbers"])
     centre = _side("centre", boards["tools"], plots, boards["legend"], boards["histograms"])
     right = _side("right", boards["looks"], boards["grid"], boards["lower"])
     return pn.Column(

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from fxrelay import schema
+from fxrelay_viz.merging import MERGE_TREE, Merges
 from fxrelay_viz.nearby import Nearby
 from fxrelay_viz.reading import Lazy, read
 
@@ -57,6 +58,11 @@ class Category:
     group: xr.Dataset | None = None
     _near: dict[Frame, Nearby] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    @cached_property
+    def merges(self) -> Merges | None:
+        """The tree of merges of an agglomerative clustering, where the analysis has it."""
+        return None if self.group is None else Merges.of(self.group, len(self.ids))
 
     def points(self, embedding: str, x: int, y: int) -> np.ndarray:
         """Return two axes of an embedding, shape (n, 2)."""
@@ -114,7 +120,10 @@ class Category:
 
 @dataclass(frozen=True)
 class Rank:
-    """One row of the class ranking; what the analysis did not say is None."""
+    """One row of the class ranking; what the analysis did not say is None.
+
+    `threshold` is the suspicion from which on classes are flagged.
+    """
 
     name: str
     suspicion: float | None = None
@@ -123,6 +132,7 @@ class Rank:
     cluster: int | None = None
     cluster_size: int | None = None
     flagged: bool = False
+    threshold: float | None = None
 
 
 #: field of a rank -> names of its column in the ranking, the last one found counts
@@ -170,8 +180,13 @@ def ranks(groups: list[str], table: xr.Dataset | None) -> tuple[Rank, ...]:
         for name in names
         if name in table and table[name].dims == (schema.CATEGORY,)
     }
+    threshold = table.attrs.get("threshold")
     found = {
-        str(name): Rank(str(name), **{field: _cell(v[n]) for field, v in columns.items()})
+        str(name): Rank(
+            str(name),
+            **{field: _cell(v[n]) for field, v in columns.items()},
+            threshold=None if threshold is None else float(threshold),
+        )
         for n, name in enumerate(table[schema.CATEGORY].values)
     }
     known = set(groups)
@@ -216,6 +231,8 @@ def category(
             clusterings[text.removeprefix(schema.CLUSTERING)] = _sweep(values)
         elif values.ndim == 1:
             scores[text] = _loaded(values)
+    if "merge_left" in group:
+        clusterings[MERGE_TREE] = lambda: _cuts(group, len(ids))
     eigenvalues = read(group[schema.EIGENVALUE]).values if schema.EIGENVALUE in group else None
     note = str(group.attrs.get("not_analysed", "" if embeddings else "no embedding"))
     if not embeddings:
@@ -224,6 +241,11 @@ def category(
         name, positions, ids, Lazy(embeddings), Lazy(clusterings), eigenvalues, Lazy(scores), note,
         columns, classes, group,
     )  # fmt: skip
+
+
+def _cuts(group: xr.Dataset, n: int) -> Mapping[Any, np.ndarray]:
+    merges = Merges.of(group, n)
+    return {"": np.zeros(n, np.int32)} if merges is None else merges.clusterings()
 
 
 def _line(n: int) -> np.ndarray:

@@ -96,7 +96,7 @@ class Gallery:
         """Draw a picture that is no sample, a mean for instance, and return its address."""
         body, kind = encode(draw(picture, look, limits), look.size)
         if not self.served:
-            return _data_uri(body, kind)
+            return data_uri(body, kind)
         digest = hashlib.sha256(body).hexdigest()[:32]
         with self._lock:
             self._made[digest] = (body, kind)
@@ -137,14 +137,15 @@ class Pictures:
         """Return what goes into the `src` of an image."""
         if not self.gallery.served:
             body, kind = render(self.project, position, look)
-            return _data_uri(body, kind)
+            return data_uri(body, kind)
         query = {name: format_(getattr(look, name)) for name, (_, _, format_) in FIELDS.items()
                  if getattr(look, name) != getattr(DEFAULT, name)}  # fmt: skip
         base = f"{ROUTE}/{self.gallery.key}/{self.number}/{int(position)}"
         return f"{base}?{urlencode(query)}" if query else base
 
 
-def _data_uri(body: bytes, kind: str) -> str:
+def data_uri(body: bytes, kind: str) -> str:
+    """Return a picture as an address that holds it."""
     return f"data:{kind};base64,{base64.b64encode(body).decode()}"
 
 

@@ -7,9 +7,13 @@ import numpy as np
 import xarray as xr
 
 from fxrelay import schema
+from fxrelay_viz.category import Category
 from fxrelay_viz.explanations import Explanations
-from fxrelay_viz.pictures import Picture
+from fxrelay_viz.pictures import Picture, layout, one_target
+from fxrelay_viz.reading import read
 
+#: how the analysis calls the means of a variable
+MEAN: Final = "mean_"
 #: a mean is taken over so many samples, in runs of neighbours that are evenly spread over the set:
 #: neighbours lie in one file, and opening files is what takes the time
 MOST: Final = 96
@@ -63,6 +67,13 @@ def runs(positions: np.ndarray, most: int) -> list[np.ndarray]:
     return [positions[start : start + min(RUN, most)] for start in starts]
 
 
+def weighted(pictures: Sequence[Picture], weights: Sequence[float]) -> Picture:
+    """Return the weighted mean of pictures of one shape, over the first's input."""
+    total = float(sum(weights))
+    mean = sum((p.relevance * (w / total) for p, w in zip(pictures, weights, strict=True)), 0.0)
+    return Picture(xr.DataArray(mean), pictures[0].input, pictures[0].words)
+
+
 def difference(first: Picture, second: Picture) -> Picture:
     """Return the relevance of the first minus that of the second, over the first's input."""
     return Picture(first.relevance - second.relevance, first.input, first.words)
@@ -96,6 +107,45 @@ class _Sum:
 
 def _are_ids(values: xr.DataArray) -> bool:
     return values.dtype.kind in "iu" and schema.TOKEN in values.dims
+
+
+def known_means(
+    category: Category, k: Any, variable: str = schema.RELEVANCE, target: int = 0
+) -> dict[int, Picture]:
+    """Return the mean picture of each cluster that the analysis made, as `stages.mean_maps` does.
+
+    Parameters
+    ----------
+    category : Category
+    k : number or ""
+        Which of a sweep of clusterings.
+    variable, target
+        As for `mean_picture`.
+
+    Returns
+    -------
+    mapping of cluster to Picture
+        Empty where the analysis has no such means.
+    """
+    name = MEAN + variable
+    found = None if category.group is None else category.group.get(name)
+    if found is None or schema.CLUSTER not in found.dims:
+        return {}
+    if schema.N_CLUSTERS in found.dims:
+        if schema.N_CLUSTERS not in found.coords or k not in found[schema.N_CLUSTERS].values:
+            return {}
+        found = found.sel({schema.N_CLUSTERS: k})
+    means = read(one_target(found, target)).rename(variable)
+    plain = layout(means.isel({schema.CLUSTER: 0}))
+    if plain is None:
+        return {}
+    ids = means[schema.CLUSTER].values if schema.CLUSTER in means.coords else range(len(means))
+    maps = means.transpose(schema.CLUSTER, ...).values
+    return {
+        int(cluster): Picture(xr.DataArray(one, dims=plain))
+        for cluster, one in zip(ids, maps, strict=True)
+        if np.isfinite(one).all()
+    }
 
 
 def mean_pictures(

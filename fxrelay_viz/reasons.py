@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -11,20 +12,44 @@ from fxrelay import schema
 from fxrelay_viz.category import Category, Rank
 from fxrelay_viz.reading import read
 
-#: what a score of a cluster says, by its variable
-MEANINGS: Final[Mapping[str, str]] = {
-    schema.SUSPICION: "how far the most separate small cluster stands off, against the most that "
-    "samples of one mode reach; above the threshold the class is flagged",
-    "separability": "variance between this cluster and the rest over the variance within, against "
-    "the most that samples of one mode reach",
-    "valley": "chance that samples of one mode leave so deep a gap around the cluster",
-    "isolation": "edges of the neighbour graph that stay in the cluster for each one that leaves",
-    "silhouette": "1 is far from other clusters, 0 between two, below 0 in the wrong one",
-    "surplus": "how much more relevance one place gets here than in the rest of the class",
-    "cluster_size": "a strategy that few samples share is easily missed by looking at examples",
+#: variable of a cluster -> what it is called here, and what it says
+MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
+    schema.SUSPICION: (
+        "Suspicion",
+        "how clearly the most separate cluster of the class stands apart; 1 is the most that "
+        "a class with a single strategy reaches",
+    ),
+    "cluster_size": (
+        "Samples",
+        "a strategy that few samples share is easily missed by looking at examples",
+    ),
+    "separability": (
+        "Separability",
+        "how clearly the explanations of this cluster differ from the rest of the class; 1 is the "
+        "most that cutting an even crowd in two gives",
+    ),
+    "valley": (
+        "Chance of the gap",
+        "how likely a gap this deep around the cluster is, if the class were one even crowd",
+    ),
+    "isolation": (
+        "Neighbours inside",
+        "so many of the most similar explanations lie in the cluster for each one outside",
+    ),
+    "silhouette": (
+        "Silhouette",
+        "1 is far from all other clusters, 0 between two, below 0 in the wrong one",
+    ),
+    "surplus": (
+        "Surplus at one place",
+        "how much more relevance some place gets here than in the rest of the class: what the "
+        "cluster has and the others lack",
+    ),
 }
 #: variables of the clusters that are no scores
 NO_SCORES: Final = ("prototype",)
+#: a smaller probability is written as less than this
+LEAST: Final = 1e-4
 
 
 @dataclass(frozen=True)
@@ -34,6 +59,53 @@ class Reason:
     name: str
     value: str
     meaning: str = ""
+
+
+@lru_cache(maxsize=256)
+def scored(category: Category, k: Any) -> str:
+    """Return the clustering into k that the scores of clusters are of, or "".
+
+    That is the one whose sizes the analysis wrote down; where it did not, the first.
+    """
+    known = [name for name, sweep in category.clusterings.items() if k in sweep]
+    sizes = per_cluster(category, "cluster_size", k)
+    if sizes is None or len(known) < 2:
+        return next(iter(known), "")
+    wanted = np.sort(sizes[sizes > 0]).tolist()
+    fitting = (
+        name for name in known
+        if np.sort(np.unique(category.clusters(name, k), return_counts=True)[1]).tolist() == wanted
+    )  # fmt: skip
+    return next(fitting, known[0])
+
+
+def sentence(rank: Rank, name: str = "") -> str:
+    """Return the verdict on a class in words.
+
+    Parameters
+    ----------
+    rank : Rank
+    name : str
+        How the most suspicious cluster is called.
+    """
+    if rank.suspicion is None:
+        return "The analysis did not rank this class."
+    limit = f", and classes are flagged from {rank.threshold:g} on" if rank.threshold else ""
+    if not name:
+        return f"Suspicion {rank.suspicion:.2f}{limit}; no cluster stands apart."
+    size = ""
+    if rank.cluster_size is not None and rank.n_samples:
+        size = f", {rank.cluster_size:,} of {rank.n_samples:,} samples,"
+    stands = (
+        f"{name}{size} stands {rank.suspicion:.1f} times as clearly apart from the rest of the "
+        f"class as one strategy alone explains{limit}."
+    )
+    advice = (
+        "Look at what its images share and the others lack: if that does not belong to the class, "
+        "the network has learnt a shortcut."
+        if rank.flagged else "It is the most separate one, but nothing is out of the ordinary."
+    )  # fmt: skip
+    return f"{stands} {advice}"
 
 
 def why(category: Category, rank: Rank, cluster: int | None = None, k: Any = None) -> list[Reason]:
@@ -51,27 +123,33 @@ def why(category: Category, rank: Rank, cluster: int | None = None, k: Any = Non
     Returns
     -------
     list of Reason
-        The verdict on the class first, then every score of the cluster that the analysis made, with
-        its median over the other clusters.
+        The verdict on the class first, then every score of the cluster that the analysis made.
     """
     chosen = rank.cluster if cluster is None else cluster
     out = []
     if rank.suspicion is not None:
         verdict = "flagged" if rank.flagged else "not flagged"
-        out.append(Reason(schema.SUSPICION, f"{rank.suspicion:.3g}, {verdict}",
-                          MEANINGS[schema.SUSPICION]))  # fmt: skip
+        name, meaning = MEANINGS[schema.SUSPICION]
+        out.append(Reason(name, f"{rank.suspicion:.3g}, {verdict}", meaning))
     if chosen is None or category.group is None:
         return out
     size = None if rank.cluster_size is None or chosen != rank.cluster else rank.cluster_size
     if size is not None and "cluster_size" not in category.group:
-        out.append(Reason("cluster_size", f"{size:,}", MEANINGS["cluster_size"]))
-    return [*out, *_scores(category, chosen, rank.n_clusters if k is None else k)]
+        name, meaning = MEANINGS["cluster_size"]
+        out.append(Reason(name, f"{size:,}", meaning))
+    return [*out, *scores(category, chosen, rank.n_clusters if k is None else k)]
+
+
+def scores(category: Category, cluster: int, k: Any) -> list[Reason]:
+    """Return every score of a cluster, with its median over the other clusters."""
+    return list(_scores(category, cluster, k))
 
 
 def _scores(category: Category, cluster: int, k: Any) -> Iterator[Reason]:
     group = category.group if category.group is not None else xr.Dataset()
     sizes = per_cluster(category, "cluster_size", k)
-    for name in map(str, group.data_vars):
+    names = [*MEANINGS, *(n for n in map(str, group.data_vars) if n not in MEANINGS)]
+    for name in names:
         values = None if name in NO_SCORES else per_cluster(category, name, k)
         if values is None or values.dtype.kind not in "iuf":
             continue
@@ -82,9 +160,15 @@ def _scores(category: Category, cluster: int, k: Any) -> Iterator[Reason]:
             continue
         rest = np.delete(numbers, cluster)
         rest = rest[np.isfinite(rest)]
-        other = f" (others {np.median(rest):,.3g})" if len(rest) else ""
-        label = str(group[name].attrs.get("long_name", name))
-        yield Reason(label, f"{numbers[cluster]:,.3g}{other}", MEANINGS.get(name, ""))
+        other = f" (others {_number(name, float(np.median(rest)))})" if len(rest) else ""
+        label, meaning = MEANINGS.get(name, (str(group[name].attrs.get("long_name", name)), ""))
+        yield Reason(label, f"{_number(name, float(numbers[cluster]))}{other}", meaning)
+
+
+def _number(name: str, value: float) -> str:
+    if name == "valley" and value < LEAST:
+        return f"below {LEAST:g}"
+    return f"{value:,.3g}" if name != "cluster_size" else f"{value:,.0f}"
 
 
 def per_cluster(category: Category, name: str, k: Any) -> np.ndarray | None:

@@ -14,6 +14,9 @@ from fxrelay_viz.renderers.look import BLEND, MODES
 from fxrelay_viz.workspace import Workspace
 
 CLUSTER: Final = "cluster"
+#: beginnings of the names of scores that say how odd a sample is, and of their ranks
+OUTLIER: Final = "outlier_"
+OUTLIER_RANK: Final = "outlier_rank_"
 PAGE_SIZE: Final = 24
 
 SCALES: Final[Mapping[str, str]] = {
@@ -32,6 +35,7 @@ ORDERS: Final[Mapping[str, str]] = {
     "extreme": "Farthest out",
     "random": "Random",
     "confidence": "Least confident",
+    "odd": "Oddest first",
     "value": "By colour value",
 }
 DENSITIES: Final[Mapping[str, str]] = {
@@ -40,6 +44,7 @@ DENSITIES: Final[Mapping[str, str]] = {
     "colour": "of each colour",
 }
 TABS: Final[Mapping[str, str]] = {
+    "why": "Why",
     "sample": "Sample",
     "clusters": "Clusters",
     "compare": "Compare",
@@ -87,7 +92,7 @@ class ViewState(param.Parameterized):
     page = param.Integer(default=0, bounds=(0, None), doc="Page of the grid, from 0.")
     page_size = param.Integer(default=PAGE_SIZE, bounds=(1, 96), doc="Images on a page.")
     sample = param.Parameter(default=None, doc="Id of the sample shown in large, or None.")
-    tab = param.Selector(default="sample", objects=list(TABS), doc="What stands below the grid.")
+    tab = param.Selector(default="why", objects=list(TABS), doc="What stands below the grid.")
     histograms = param.List(
         default=[], item_type=str, bounds=(0, 4), doc="Variables whose histograms are drawn."
     )
@@ -191,6 +196,19 @@ def _by_column(name: str, category: Category, chosen: np.ndarray) -> np.ndarray:
     return codes
 
 
+def oddness(category: Category) -> list[str]:
+    """Return the variables that say how odd each sample is, one of each method."""
+    found = [name for name in category.scores if name.startswith(OUTLIER)]
+    return [name for name in found if not name.startswith(OUTLIER_RANK)]
+
+
+def _by_oddness(state: ViewState, category: Category, chosen: np.ndarray) -> np.ndarray:
+    """Return the mean place in the orders of all methods, the oddest first."""
+    scores = [category.column(name)[chosen] for name in oddness(category)]
+    places = [np.argsort(np.argsort(-score, kind="stable"), kind="stable") for score in scores]
+    return np.mean(places, axis=0) if places else np.arange(len(chosen))
+
+
 #: order -> what the chosen samples are sorted by, the smallest first
 KEYS: Final[Mapping[str, Callable[[ViewState, Category, np.ndarray], np.ndarray]]] = {
     "centroid": _by_distance,
@@ -199,6 +217,7 @@ KEYS: Final[Mapping[str, Callable[[ViewState, Category, np.ndarray], np.ndarray]
         len(chosen)
     ),
     "confidence": lambda state, category, chosen: _by_column(MARGIN, category, chosen),
+    "odd": _by_oddness,
     "value": lambda state, category, chosen: _by_column(state.colour_by, category, chosen),
 }
 

@@ -1,13 +1,10 @@
-"""Eigenvalues to choose the number of clusters by, and why a cluster is flagged."""
+"""Eigenvalues to choose the number of clusters by."""
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
-from fxrelay_viz.category import Rank
 from fxrelay_viz.markup.basics import button
-from fxrelay_viz.reasons import Reason
 
 HIGH = 56.0
 
@@ -54,25 +51,3 @@ def _bar(
     inner = f'<i style="height:{max(3.0, HIGH * share):.0f}px"></i>'
     return button("k", n, inner, " ".join(kinds), not usable, title=told, aria_label=told,
                   aria_pressed=str(on).lower())  # fmt: skip
-
-
-def verdict(rank: Rank, reasons: Sequence[Reason]) -> str:
-    """Return why the ranking flags a cluster: what was measured, and what it says.
-
-    Parameters
-    ----------
-    rank : Rank
-    reasons : sequence of Reason
-    """
-    if rank.suspicion is None and not reasons:
-        return ""
-    flag = '<em class="flag">flagged</em>' if rank.flagged else '<em class="calm">not flagged</em>'
-    told = "".join(
-        f"<li><b>{escape(one.name)}</b> {escape(one.value)}<p>{escape(one.meaning)}</p></li>"
-        for one in reasons
-    )
-    odd = (
-        "" if rank.cluster is None
-        else button("odd", rank.cluster, f"Select the odd cluster {rank.cluster}", "main")
-    )  # fmt: skip
-    return f'<h2>Why {flag}</h2>{odd}<ul class="reasons">{told}</ul>'

@@ -10,6 +10,7 @@ from fxrelay_viz.explanations import CLASSED
 from fxrelay_viz.notes import NOTE, TAGS
 from fxrelay_viz.palette import Colouring, colouring
 from fxrelay_viz.project import Project
+from fxrelay_viz.reasons import scored
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER
 
@@ -46,5 +47,8 @@ def _column(category: Category, project: Project, name: str) -> Colouring:
 
 def odd_cluster(session: Session) -> int | None:
     """Return the suspicious cluster, where the clustering shown is the one that was ranked."""
-    rank = session.project.rank(session.state.category)
-    return rank.cluster if session.state.k in ("", rank.n_clusters) else None
+    rank, chosen = session.project.rank(session.state.category), session.state
+    if chosen.k == "":
+        return rank.cluster
+    ranked = scored(session.category, rank.n_clusters)
+    return rank.cluster if (chosen.clustering, chosen.k) == (ranked, rank.n_clusters) else None

@@ -1,12 +1,18 @@
 """Controls of the open category."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
-from fxrelay_viz import insight, markup, reasons, selection
+from fxrelay_viz import insight, markup, matrix, selection
+from fxrelay_viz.category import Category
+from fxrelay_viz.images import data_uri
 from fxrelay_viz.markup import Choice
+from fxrelay_viz.merging import MERGE_TREE
+from fxrelay_viz.palette import Colouring
+from fxrelay_viz.renderers import encode
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER, DENSITIES, colourings
 from fxrelay_viz.views.colours import cluster_colours, odd_cluster, point_colours
@@ -39,7 +45,24 @@ def choices(session: Session) -> str:
             _choice(session, "k", "Number", {k: str(k) or "as found" for k in sweep}),
         ],
     }  # fmt: skip
-    return markup.choices(groups)
+    return markup.choices(groups) + ("" if planar else _axes(session))
+
+
+def _axes(session: Session) -> str:
+    """Return the first axes of the embedding against each other."""
+    chosen = session.state
+    hidden = (chosen.clustering, chosen.k, tuple(chosen.hidden)) if chosen.hidden else ()
+    found = _thumbnails(session.category, chosen.embedding, point_colours(session), hidden)
+    return markup.axes(found, (chosen.x, chosen.y), chosen.embedding)
+
+
+@lru_cache(maxsize=8)
+def _thumbnails(
+    category: Category, embedding: str, colours: Colouring, hidden: tuple[Any, ...]
+) -> dict[tuple[int, int], str]:
+    shown = category.outside(*hidden) if hidden else None
+    drawn = matrix.thumbnails(category.embeddings[embedding], colours, shown)
+    return {pair: data_uri(*encode(image, matrix.SIDE)) for pair, image in drawn.items()}
 
 
 def _choice(session: Session, name: str, label: str, options: Mapping[Any, str]) -> Choice:
@@ -50,15 +73,27 @@ def _named(names: list[str]) -> dict[str, str]:
     return {name: name.replace("_", " ") for name in names}
 
 
-def why(session: Session) -> str:
-    """Return the eigenvalues and what the ranking says of the category."""
+def numbers(session: Session) -> str:
+    """Return what the number of clusters is chosen by: eigenvalues, and the tree of merges."""
     category, k = session.category, session.state.k
     values = np.zeros(0) if category.eigenvalues is None else category.eigenvalues[:EIGENVALUES]
     sweep = [n for n in category.clusterings.get(session.state.clustering, {}) if n != ""]
     gaps = insight.eigengaps(values, 1)
     bars = markup.spectrum(values, k if isinstance(k, int) else None, sweep, gaps)
-    rank = session.project.rank(session.state.category)
-    return bars + markup.verdict(rank, reasons.why(category, rank))
+    return bars + _dendrogram(session)
+
+
+def _dendrogram(session: Session) -> str:
+    merges, chosen = session.category.merges, session.state
+    if merges is None:
+        return ""
+    is_cut = chosen.clustering == MERGE_TREE
+    colours = cluster_colours(session)
+    bands = [(k, *merges.band(k)) for k in range(2, merges.most + 1)]
+    return markup.dendrogram(
+        merges.joints(), bands, chosen.k if is_cut else None,
+        lambda sample: colours.colours[colours.codes[sample]],
+    )  # fmt: skip
 
 
 def tools(session: Session) -> str:

@@ -10,6 +10,7 @@ from fxrelay_viz import markup
 from fxrelay_viz.exporting import FORMATS
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Choice
+from fxrelay_viz.reasons import scored
 from fxrelay_viz.session import Session
 from fxrelay_viz.views.looks import mode_of, style_of
 
@@ -80,11 +81,9 @@ def ranking(session: Session) -> str:
 def _odd_images(session: Session, name: str) -> list[str]:
     project, rank = session.project, session.project.rank(name)
     category = project.category(name)
-    sweep = next((s for s in category.clusterings.values() if rank.n_clusters in s), {})
-    labels = sweep.get(rank.n_clusters)
-    every = (
-        np.arange(len(category.ids)) if labels is None else np.flatnonzero(labels == rank.cluster)
-    )
+    name, every = scored(category, rank.n_clusters), np.arange(len(category.ids))
+    if name:
+        every = np.flatnonzero(category.clusters(name, rank.n_clusters) == rank.cluster)
     most = STRIP_WIDE if "wide" in style_of(session) else STRIP
     positions = category.positions[every[:most]]
     return [session.pictures.address(int(p), Look(mode_of(session))) for p in positions]

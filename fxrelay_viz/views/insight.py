@@ -1,35 +1,30 @@
 """What distinguishes the clusters, and what people wrote."""
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from fxrelay_viz import insight, markup
-from fxrelay_viz.category import Category
-from fxrelay_viz.images import HOVER, Look
+from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Card, Choice, Comparison, Summary
-from fxrelay_viz.means import mean_pictures
-from fxrelay_viz.pictures import Picture
-from fxrelay_viz.project import Project
-from fxrelay_viz.reasons import why
+from fxrelay_viz.reasons import scored, scores
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import TABS
 from fxrelay_viz.views.colours import cluster_colours, odd_cluster
-from fxrelay_viz.views.looks import look_of, mode_of, renderer, style_of
+from fxrelay_viz.views.looks import look_of, mode_of, style_of
 from fxrelay_viz.views.sample import card, detail
+from fxrelay_viz.views.typical import MOST_CLUSTERS, drawn, means, prototypes
+from fxrelay_viz.views.why import verdict
 
-PROTOTYPES: Final = 6
 #: samples that are drawn by two attributions
 PAIRS: Final = 6
-MOST_CLUSTERS: Final = 40
 MOST_DIFFERENCES: Final = 8
 
 
 def lower(session: Session) -> str:
     """Return what stands below the grid: the tabs and what they chose."""
-    chosen = {"sample": detail, "clusters": clusters, "compare": compare, "notes": notes}
+    chosen = {"why": verdict, "sample": detail, "clusters": clusters, "compare": compare,
+              "notes": notes}  # fmt: skip
     tab = session.state.tab
     return markup.tabs(TABS, tab) + chosen[tab](session)
 
@@ -46,46 +41,20 @@ def _summary(session: Session, cluster: int) -> Summary:
     label = colours.labels[place]
     count = int(colours.counts()[place])
     told = {"samples": f"{count:,}", "share": f"{count / len(category.ids):.0%}"}
-    rank, k = session.project.rank(session.state.category), session.state.k
-    told |= {r.name: r.value for r in why(category, rank, cluster, k)[1:]}
-    typical = _prototypes(category, session.state.clustering, k, session.state.embedding)
+    clustering, k = session.state.clustering, session.state.k
+    if clustering == scored(category, k):
+        told |= {r.name.lower(): r.value for r in scores(category, cluster, k)}
+    typical = prototypes(session, clustering, k)
+    mean = means(session, clustering, k).get(cluster)
     return Summary(
         value=str(cluster),
         title="Noise" if label == "noise" else f"Cluster {label}",
         colour=colours.colours[place],
-        mean=_mean(session, cluster),
+        mean="" if mean is None else drawn(session, mean),
         prototypes=[card(session, int(n), look_of(session)) for n in typical.get(cluster, ())],
         scores=told,
         is_odd=cluster == odd_cluster(session),
     )
-
-
-def _mean(session: Session, cluster: int) -> str:
-    chosen, project = session.state, session.project
-    means = _means(project, session.category, chosen.clustering, chosen.k, chosen.variable,
-                   chosen.target)  # fmt: skip
-    if cluster not in means:
-        return ""
-    limits = project.input_range if project.has_input else (0.0, 1.0)
-    return session.gallery.made(
-        means[cluster], look_of(session, HOVER, renderer(session).mean), limits
-    )
-
-
-@lru_cache(maxsize=16)
-def _means(
-    project: Project, category: Category, clustering: str, k: Any, variable: str, target: int
-) -> Mapping[int, Picture]:
-    labels = category.clusters(clustering, k)
-    found = np.unique(labels)[:MOST_CLUSTERS].tolist()
-    return mean_pictures(project.explanations, category.positions, labels, found, variable, target)
-
-
-@lru_cache(maxsize=16)
-def _prototypes(
-    category: Category, clustering: str, k: Any, embedding: str
-) -> Mapping[int, np.ndarray]:
-    return insight.prototypes(category, clustering, k, embedding, PROTOTYPES)
 
 
 def compare(session: Session) -> str:

@@ -12,7 +12,7 @@ from fxrelay_viz.renderers import RENDERERS, Renderer, kind_of
 from fxrelay_viz.renderers.look import MODES, THUMBNAIL
 from fxrelay_viz.scales import scale_end
 from fxrelay_viz.session import Session
-from fxrelay_viz.state import ORDERS, SAMPLINGS, SCALES
+from fxrelay_viz.state import ORDERS, SAMPLINGS, SCALES, oddness
 
 PAGE_SIZES: Final = (12, 24, 48, 96)
 #: so many selectors are always seen
@@ -67,10 +67,15 @@ def looks(session: Session) -> str:
     return markup.looks(known, mode_of(session), bar, blend, fields[:SEEN], fields[SEEN:])
 
 
+def _orders(session: Session) -> Mapping[str, str]:
+    scored = bool(oddness(session.category))
+    return {name: label for name, label in ORDERS.items() if name != "odd" or scored}
+
+
 def _fields(session: Session) -> list[Choice]:
     chosen, explained = session.state, session.project.explanations
     tables: dict[str, tuple[str, Mapping[Any, str]]] = {
-        "order": ("Order", ORDERS),
+        "order": ("Order", _orders(session)),
         "scale": ("Scale", SCALES),
         "cmap": ("Colour map", {name: name for name in CMAPS}),
         "sampling": ("Pixels", SAMPLINGS),

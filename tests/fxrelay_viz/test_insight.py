@@ -4,6 +4,7 @@ import xarray as xr
 from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
+from fxrelay_analysis import stages
 from fxrelay_viz import insight, means, reasons
 from fxrelay_viz.category import Category, Rank
 from fxrelay_viz.explanations import Explanations
@@ -93,17 +94,16 @@ def test_why_says_what_the_analysis_found():
         },
         coords={"n_clusters": [2, 3]},
     )
-    group["separability"].attrs["long_name"] = "separability of the cluster"
     category = Category(**{**CATEGORY.__dict__, "group": group})
     rank = Rank("c", 9.5, 300, 2, 1, 100, True)
     told = reasons.why(category, rank)
     assert [(r.name, r.value) for r in told] == [
-        ("suspicion", "9.5, flagged"),
-        ("separability of the cluster", "9.5 (others 1)"),
-        ("cluster_size", "100 (others 200)"),
+        ("Suspicion", "9.5, flagged"),
+        ("Samples", "100 (others 200)"),
+        ("Separability", "9.5 (others 1)"),
     ]
     assert all(r.meaning for r in told)
-    assert [r.value for r in reasons.why(category, rank, 0)][1] == "1 (others 9.5)"
+    assert [r.value for r in reasons.why(category, rank, 0)][2] == "1 (others 9.5)"
     assert len(reasons.why(category, rank, 7)) == 1
     assert reasons.why(CATEGORY, Rank("c")) == []
 
@@ -138,3 +138,57 @@ def test_what_has_no_mean():
     mean = means.mean_picture(Explanations(ds), np.array([0, 1]))
     assert mean.relevance.values.tolist() == [2.0, 3.0]
     assert mean.input is None
+
+
+def test_the_verdict_in_words():
+    rank = Rank("c", 9.5, 300, 2, 1, 100, True, threshold=3.0)
+    assert reasons.sentence(rank, "Cluster 1") == (
+        "Cluster 1, 100 of 300 samples, stands 9.5 times as clearly apart from the rest of the "
+        "class as one strategy alone explains, and classes are flagged from 3 on. Look at what its "
+        "images share and the others lack: if that does not belong to the class, the network has "
+        "learnt a shortcut."
+    )
+    calm = reasons.sentence(Rank("c", 1.2, 300, 2, 1, 100), "Cluster 1")
+    assert calm.endswith("It is the most separate one, but nothing is out of the ordinary.")
+    assert "no cluster stands apart" in reasons.sentence(Rank("c", 1.0))
+    assert "did not rank" in reasons.sentence(Rank("c"))
+
+
+def test_scores_belong_to_the_clustering_whose_sizes_they_give():
+    sizes = (("n_clusters", "cluster"), [[200.0, 100.0]])
+    group = xr.Dataset({"cluster_size": sizes}, coords={"n_clusters": [2]})
+    other = {"first": {2: np.arange(300) % 2}, **CATEGORY.clusterings}
+    category = Category(**{**CATEGORY.__dict__, "group": group, "clusterings": other})
+    assert reasons.scored(category, 2) == "kmeans"
+    plain = Category(**{**CATEGORY.__dict__, "clusterings": other})
+    assert reasons.scored(plain, 2) == "first"
+    assert reasons.scored(plain, 3) == "kmeans"
+    assert reasons.scored(plain, 9) == ""
+
+
+def test_means_that_the_analysis_made_are_used(data):
+    ds = data[0].isel(sample=slice(0, 60))
+    labels = xr.DataArray(
+        np.stack([np.arange(60) % 2, np.arange(60) % 3], axis=1),
+        dims=("sample", "n_clusters"),
+        coords={"sample": ds["sample"], "n_clusters": [2, 3]},
+        name="clustering_kmeans",
+    )
+    made = stages.mean_maps(ds["relevance"], labels)
+    ids = ds["sample"].values
+    category = Category(
+        "c", np.arange(60), ids, {}, {"kmeans": {2: labels.values[:, 0]}},
+        group=made.to_dataset(name="mean_relevance"),
+    )  # fmt: skip
+    found = means.known_means(category, 3)
+    expected = means.mean_pictures(Explanations(ds), np.arange(60), labels.values[:, 1], [0, 1, 2])
+    assert sorted(found) == [0, 1, 2]
+    for cluster, picture in found.items():
+        assert picture.relevance.dims == expected[cluster].relevance.dims
+        assert np.allclose(picture.relevance, expected[cluster].relevance, atol=1e-6)
+    assert sorted(means.known_means(category, 2)) == [0, 1]
+    assert means.known_means(category, 9) == {}
+    assert means.known_means(category, 2, "relevance_at_conv") == {}
+    assert means.known_means(CATEGORY, 2) == {}
+    both = means.weighted([found[0], found[1]], [1, 3])
+    assert np.allclose(both.relevance, (found[0].relevance + 3 * found[1].relevance) / 4)

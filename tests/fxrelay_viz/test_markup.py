@@ -6,8 +6,9 @@ import pytest
 from fxrelay.heatmap import CMAPS
 from fxrelay_viz import insight, markup
 from fxrelay_viz.category import Rank
-from fxrelay_viz.markup import Card, Choice, Comparison, Detail, Summary
+from fxrelay_viz.markup import Card, Choice, Comparison, Detail, Summary, Verdict
 from fxrelay_viz.markup.basics import pager
+from fxrelay_viz.merging import End, Joint
 from fxrelay_viz.palette import colouring
 from fxrelay_viz.reasons import Reason
 
@@ -75,7 +76,13 @@ EVERY = {
         Comparison((t, t), [(card(t), card(t))]), [choice(t)], "auto",
     ),
     "notebook": lambda t: markup.notebook({t: 1}, {t: t}, {t: t}, 2),
-    "verdict": lambda t: markup.verdict(Rank(t, 1.0, 1, 2, 1, 1, True), [Reason(t, t, t)]),
+    "verdict": lambda t: markup.verdict(
+        Verdict(t, True, t, {t: t}, {t: [card(t)]}, [Reason(t, t, t)]), "auto"
+    ),
+    "dendrogram": lambda t: markup.dendrogram(
+        [Joint(1, 1.0, (End(0.0, 0.0, 0), End(1.0, 0.0, 1)))], [(2, 0.0, 1.0)], 2, lambda n: t
+    ),
+    "axes": lambda t: markup.axes({(0, 1): t}, (0, 1), t),
 }  # fmt: skip
 
 

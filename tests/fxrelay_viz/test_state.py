@@ -4,14 +4,16 @@ import zlib
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fxrelay_viz import selection, state
 from fxrelay_viz.analysis import Analysis
+from fxrelay_viz.category import Category
 from fxrelay_viz.explanations import Explanations
 from fxrelay_viz.links import MOST_LINK, Links, decode, encode
 from fxrelay_viz.notes import Notes
 from fxrelay_viz.scales import scale_end
-from fxrelay_viz.state import ViewState, ordered
+from fxrelay_viz.state import ViewState, oddness, ordered
 from fxrelay_viz.workspace import Opened, Workspace
 
 
@@ -159,3 +161,16 @@ def test_a_scale_holds_for_what_it_names(project, scale: str):
     maps = abs(project.ds["relevance"].values[category.positions[members]].sum(axis=1))
     assert end == pytest.approx(np.percentile(maps, 99.5), rel=5e-3)
     assert scale_end(chosen, project, category, []) == (1.0 if scale == "page" else end)
+
+
+def test_the_oddest_come_first():
+    rng = np.random.default_rng(0)
+    knn, lof = rng.random(9), rng.random(9)
+    scores = {"outlier_knn": knn, "outlier_lof": lof, "outlier_rank_knn": knn, "degree": knn}
+    category = Category("c", np.arange(9), np.arange(9), {}, {}, scores=scores)
+    places = sum(stats.rankdata(-score) for score in (knn, lof))
+    found = ordered(ViewState(order="odd"), category, np.ones(9, bool))
+    assert (np.diff(places[found]) >= 0).all()
+    assert oddness(category) == ["outlier_knn", "outlier_lof"]
+    plain = Category("c", np.arange(9), np.arange(9), {}, {})
+    assert ordered(ViewState(order="odd"), plain, np.ones(9, bool)).tolist() == list(range(9))
