@@ -8,7 +8,7 @@ import xarray as xr
 
 from fxrelay_viz import actions, exporting, importing
 from fxrelay_viz.board import CSS, Board
-from fxrelay_viz.elements import Cloud
+from fxrelay_viz.clouds import Cloud
 from fxrelay_viz.giveback import give_back_soon
 from fxrelay_viz.images import Gallery
 from fxrelay_viz.links import Links

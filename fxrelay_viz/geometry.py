@@ -22,8 +22,9 @@ def in_box(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     -------
     bool array, shape (n,)
     """
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    inside: np.ndarray = ((points >= low) & (points <= high)).all(axis=1)
+    (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
+    x, y = points.T  # column by column: many times as fast as along the short axis
+    inside: np.ndarray = (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
     return inside
 
 

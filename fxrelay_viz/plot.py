@@ -4,18 +4,16 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import holoviews as hv
 import numpy as np
 import panel as pn
-from holoviews import streams
+from bokeh import events
 
-from fxrelay_viz import elements
-from fxrelay_viz.elements import Cloud
-from fxrelay_viz.geometry import Extent, extent
+from fxrelay_viz.clouds import Cloud, is_raster
+from fxrelay_viz.figure import Figure, overlay
+from fxrelay_viz.geometry import extent
 from fxrelay_viz.palette import Colouring
-from fxrelay_viz.theme import style
+from fxrelay_viz.sketching import USUAL, Sketch, Sketcher
 
-TOOLS: Final = ("box_select", "lasso_select", "pan", "box_zoom", "wheel_zoom")
 EMPTY: Final = Cloud(np.zeros((0, 2)), Colouring(np.zeros(0, int), (), (), ()), np.zeros(0, bool))
 #: a raster is never drawn larger, whatever a browser asks for
 MOST_PIXELS: Final = 2048
@@ -35,7 +33,8 @@ class EmbeddingPlot:
     on_gesture : callable
         Called with ("box", (left, bottom, right, top)), ("lasso", corners) or ("tap", position).
     on_hover : callable
-        Called with the position of the point under the pointer, or None, once per change.
+        Called with the position of the point under the pointer, or None, once per change; never
+        while something is dragged.
     """
 
     def __init__(
@@ -44,11 +43,15 @@ class EmbeddingPlot:
         self._on_gesture, self._on_hover = on_gesture, on_hover
         self._near: Near = lambda place, spans: None
         self._over: int | None = None
+        self._is_dragging = False
+        self._size: tuple[int, int] | None = None
+        self._cloud, self._home = EMPTY, extent(EMPTY.points)
+        self._view = self._home
         self._marked: list[int] = []
-        self._cloud, self._view, self._size = EMPTY, extent(EMPTY.points), (700, 500)
-        self._home, self._figure = self._view, None
-        self._pipes: dict[str, Any] = {}
-        self._streams: list[Any] = []
+        self._outlines: Sequence[np.ndarray] = ()
+        self._contours: Sequence[tuple[np.ndarray, str]] = ()
+        self._figure: Figure | None = None
+        self._sketcher = Sketcher(self._take)
         self.pane = pn.pane.HoloViews(
             None, backend="bokeh", sizing_mode="stretch_both", min_height=240, linked_axes=False
         )
@@ -56,7 +59,7 @@ class EmbeddingPlot:
     @property
     def is_raster(self) -> bool:
         """Whether there are too many points in view for glyphs."""
-        return elements.is_raster(self._cloud, self._view)
+        return is_raster(self._cloud, self._view)
 
     def show(self, cloud: Cloud, near: Near) -> None:
         """Draw a cloud; the plot keeps its zoom while the points stay the same."""
@@ -66,92 +69,85 @@ class EmbeddingPlot:
             self._marked = []
             self._fit()
         if self.pane.object is None:
-            self._build()
-        else:
-            self._draw()
+            self.pane.object = overlay(_weakly(self._made))
+        self._draw()
 
     def mark(self, positions: Sequence[int]) -> None:
         """Put a ring around points, or around none."""
-        if self._pipes and list(positions) != self._marked:
+        if list(positions) != self._marked:
             self._marked = list(positions)
-            self._pipes["ring"].send(self._cloud.points[self._marked])
+            self._draw_marks()
 
     def outline(self, outlines: Sequence[np.ndarray]) -> None:
         """Draw the outlines of what was selected."""
-        if self._pipes and len(outlines) + len(self._pipes["regions"].data):
-            self._pipes["regions"].send(tuple(outlines))
+        if len(outlines) + len(self._outlines):
+            self._outlines = tuple(outlines)
+            self._draw_lines()
+
+    def contour(self, lines: Sequence[tuple[np.ndarray, str]]) -> None:
+        """Draw lines of equal density, each of shape (m, 2), with a colour each."""
+        if lines is not self._contours and len(lines) + len(self._contours):
+            self._contours = lines
+            self._draw_lines()
 
     def fit(self) -> None:
         """Show everything again."""
-        if self._pipes:
-            self._fit()
-            self._draw()
+        self._fit()
+        self._draw()
 
     def close(self) -> None:
         """Let go of everything; the plot is not used again."""
-        for stream in (*self._streams, *self._pipes.values()):
-            stream.clear()
-            stream.source = None
-        self._pipes, self._streams, self._figure = {}, [], None
-        self._cloud, self._near = EMPTY, lambda place, spans: None
+        self._sketcher.close()
+        self._figure, self._cloud, self._near = None, EMPTY, lambda place, spans: None
         self._on_gesture, self._on_hover = lambda kind, value: None, lambda position: None
 
     # drawing
 
+    def _made(self, plot: Any, element: Any) -> None:
+        """Take over a figure that HoloViews made."""
+        self._figure = Figure(plot)
+        self._figure.fit(self._home)
+        self._figure.listen(
+            {
+                events.SelectionGeometry: self._select,
+                events.Tap: self._tap,
+                events.MouseMove: self._move,
+                events.MouseLeave: lambda event: self._hover(None),
+                events.PanStart: lambda event: self._drag(True),
+                events.PanEnd: lambda event: self._drag(False),
+                events.RangesUpdate: self._zoom,
+            },
+            self._resize,
+        )
+        self._draw_marks()
+        self._draw_lines()
+        self._draw()
+
     def _fit(self) -> None:
         """Show everything, at one scale on both axes."""
-        width, height = self._size
+        width, height = self._size or USUAL
         self._home = self._view = extent(self._cloud.points, aspect=width / height)
-        if self._figure is not None:  # streams report without the lock of the document
-            figure, home = self._figure, self._home
-            pn.state.execute(lambda: _set_ranges(figure, home), schedule=bool(pn.state.curdoc))
+        if self._figure is not None:
+            self._figure.fit(self._home)
 
     def _draw(self) -> None:
-        self._pipes["cloud"].send((self._cloud, self._view, self._size))
+        if self._figure is not None:
+            self._sketcher.ask(self._cloud, self._view, self._size)
 
-    def _build(self) -> None:
-        first = (self._cloud, self._view, self._size)
-        self._pipes = {
-            "cloud": streams.Pipe(data=first),
-            "ring": streams.Pipe(data=np.zeros((0, 2))),
-            "regions": streams.Pipe(data=()),
-        }
-        cloud, ring, regions = self._pipes.values()
-        image = hv.DynamicMap(_image, streams=[cloud])
-        layers = (
-            image
-            * hv.DynamicMap(_glyphs, streams=[cloud])
-            * hv.DynamicMap(lambda data: _fixed(elements.regions(data)), streams=[regions])
-            * hv.DynamicMap(lambda data: _fixed(elements.ring(data)), streams=[ring])
-        )
-        self._listen(image)
-        self.pane.object = layers.opts(
-            responsive=True, active_tools=["box_select", "wheel_zoom"], toolbar="above",
-            show_legend=False, hooks=[_weakly(self._made), style], backend="bokeh",
-        )  # fmt: skip
+    def _take(self, found: Sketch) -> None:
+        if self._figure is not None:
+            self._figure.draw(found)
 
-    def _made(self, plot: Any, element: Any) -> None:
-        figure = plot.state
-        if figure is not self._figure:
-            self._figure = figure
-            _set_ranges(figure, self._home)
-        for axis, name in zip((figure.xaxis, figure.yaxis), self._cloud.names, strict=True):
-            axis.axis_label = name
+    def _draw_marks(self) -> None:
+        if self._figure is not None:
+            self._figure.ring(self._cloud.points[self._marked])
+
+    def _draw_lines(self) -> None:
+        if self._figure is not None:
+            self._figure.outline(self._outlines)
+            self._figure.contour(self._contours)
 
     # gestures
-
-    def _listen(self, source: Any) -> None:
-        listeners = {
-            streams.BoundsXY(source=source): self._box,
-            streams.Lasso(source=source): self._lasso,
-            streams.SingleTap(source=source): self._tap,
-            streams.PointerXY(source=source): self._hover,
-            streams.RangeXY(source=source): self._zoom,
-            streams.PlotSize(source=source): self._resize,
-        }
-        for stream, listener in listeners.items():
-            stream.add_subscriber(listener)
-        self._streams = list(listeners)
 
     def hit(self, x: float | None, y: float | None) -> int | None:
         """Return the position of the point at these coordinates, or None."""
@@ -160,40 +156,44 @@ class EmbeddingPlot:
         left, bottom, right, top = self._view
         return self._near((x, y), (right - left, top - bottom))
 
-    def _box(self, bounds: Extent | None) -> None:
-        if bounds is not None:
-            self._on_gesture("box", bounds)
+    def _select(self, event: Any) -> None:
+        shape = event.geometry or {}
+        if not event.final:
+            return
+        if shape.get("type") == "rect":
+            self._on_gesture("box", tuple(float(shape[n]) for n in ("x0", "y0", "x1", "y1")))
+        elif shape.get("type") == "poly" and len(shape["x"]) > 2:
+            self._on_gesture("lasso", np.stack([shape["x"], shape["y"]], axis=1).astype(float))
 
-    def _lasso(self, geometry: np.ndarray | None) -> None:
-        if geometry is not None and len(geometry) > 2:
-            self._on_gesture("lasso", np.asarray(geometry))
-
-    def _tap(self, x: float | None, y: float | None) -> None:
-        position = self.hit(x, y)
+    def _tap(self, event: Any) -> None:
+        position = self.hit(event.x, event.y)
         if position is not None:
             self._on_gesture("tap", position)
 
-    def _hover(self, x: float | None, y: float | None) -> None:
-        position = self.hit(x, y)
+    def _move(self, event: Any) -> None:
+        if not self._is_dragging:
+            self._hover(self.hit(event.x, event.y))
+
+    def _drag(self, is_dragging: bool) -> None:
+        self._is_dragging = is_dragging
+
+    def _hover(self, position: int | None) -> None:
         if position != self._over:
             self._over = position
             self._on_hover(position)
 
-    def _zoom(self, x_range: Any, y_range: Any) -> None:
-        if x_range is None or y_range is None:
+    def _zoom(self, event: Any) -> None:
+        if None in (event.x0, event.y0, event.x1, event.y1):
             return
-        view = (float(x_range[0]), float(y_range[0]), float(x_range[1]), float(y_range[1]))
+        view = (float(event.x0), float(event.y0), float(event.x1), float(event.y1))
         if view != self._view:
-            many = len(self._cloud.points) > elements.MOST_GLYPHS
             self._view = view
-            if many:
+            if self._cloud.is_large:
                 self._draw()
 
-    def _resize(self, width: int | None, height: int | None, scale: float = 1.0) -> None:
-        if not width or not height:
-            return
-        size = (min(int(width), MOST_PIXELS), min(int(height), MOST_PIXELS))
-        if size != self._size:
+    def _resize(self, width: int, height: int) -> None:
+        size = (min(width, MOST_PIXELS), min(height, MOST_PIXELS))
+        if min(size) > 0 and size != self._size:
             self._size = size
             if self._view == self._home:
                 self._fit()
@@ -210,32 +210,3 @@ def _weakly(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
             alive(plot, element)
 
     return hook
-
-
-def _image(data: tuple[Cloud, Extent, tuple[int, int]]) -> Any:
-    cloud, view, size = data
-    if elements.is_raster(cloud, view):
-        return _fixed(elements.raster(cloud, view, size))
-    blank = np.zeros((1, 1, 4), dtype=np.uint8)
-    return _fixed(hv.RGB(blank, bounds=view, vdims=[*"RGBA"]))
-
-
-def _glyphs(data: tuple[Cloud, Extent, tuple[int, int]]) -> Any:
-    cloud, view, _ = data
-    if elements.is_raster(cloud, view):
-        return _fixed(elements.points(EMPTY))
-    return _fixed(
-        elements.points(cloud, view if len(cloud.points) > elements.MOST_GLYPHS else None)
-    )
-
-
-def _fixed(element: Any) -> Any:
-    return element.opts(
-        tools=list(TOOLS), default_tools=[], apply_ranges=False, responsive=True, backend="bokeh"
-    )
-
-
-def _set_ranges(figure: Any, view: Extent) -> None:
-    left, bottom, right, top = view
-    figure.x_range.update(start=left, end=right, reset_start=left, reset_end=right)
-    figure.y_range.update(start=bottom, end=top, reset_start=bottom, reset_end=top)

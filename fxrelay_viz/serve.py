@@ -9,10 +9,10 @@ import panel as pn
 import xarray as xr
 
 from fxrelay_viz.app import Viewer
-from fxrelay_viz.elements import warm
 from fxrelay_viz.images import Gallery
 from fxrelay_viz.links import Links
 from fxrelay_viz.project import Project
+from fxrelay_viz.raster import warm
 from fxrelay_viz.workspace import Workspace
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")

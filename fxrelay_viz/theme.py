@@ -9,6 +9,13 @@ ACCENT: Final = "#3f74bf"
 INK: Final = "#e0418a"
 RULE: Final = "#8a93a355"
 SOFT: Final = "#828b99"
+#: so many points are drawn large
+FEW: Final = 2_000
+
+
+def point_size(count: int) -> int:
+    """Return how large points are drawn, in pixels, where there are so many."""
+    return 8 if count <= FEW else 5
 
 
 def style(plot: Any, element: Any) -> None:

@@ -2,8 +2,8 @@ import holoviews as hv
 import numpy as np
 import pytest
 
-from fxrelay_viz import elements
-from fxrelay_viz.elements import Cloud
+from fxrelay_viz import clouds, elements, raster
+from fxrelay_viz.clouds import Cloud, is_raster
 from fxrelay_viz.palette import GREY, colouring, rgb
 
 RNG = np.random.default_rng(0)
@@ -77,13 +77,20 @@ def test_dense_pixels_are_more_opaque_and_mix_their_colours():
     assert abs(dense[:3] - rgb(two.colours).astype(float).T @ [2 / 3, 1 / 3]).max() <= 1
 
 
+def test_what_is_hidden_is_on_no_raster():
+    shown = np.arange(50) < 20
+    hidden = raster.rasterize(Cloud(XY, COLOURS, NONE, shown=shown), VIEW, (400, 400))
+    part = Cloud(XY[:20], colouring(np.arange(20) % 3 - 1), NONE[:20])
+    assert (hidden == raster.rasterize(part, VIEW, (400, 400))).all()
+
+
 @pytest.mark.parametrize("view", [None, VIEW])
 def test_many_points_are_a_raster_until_few_are_in_view(monkeypatch, view):
-    assert not elements.is_raster(cloud(NONE), view)
-    monkeypatch.setattr(elements, "MOST_GLYPHS", 40)
-    monkeypatch.setattr(elements, "NEAR_GLYPHS", 30)
-    assert elements.is_raster(cloud(NONE), view)
-    assert not elements.is_raster(cloud(NONE), (0.0, 0.0, 4.0, 4.0))
+    assert not is_raster(cloud(NONE), view)
+    monkeypatch.setattr(clouds, "MOST_GLYPHS", 40)
+    monkeypatch.setattr(clouds, "NEAR_GLYPHS", 30)
+    assert is_raster(cloud(NONE), view)
+    assert not is_raster(cloud(NONE), (0.0, 0.0, 4.0, 4.0))
 
 
 def test_elements_render():
@@ -99,4 +106,4 @@ def test_elements_render():
         elements.eigenvalues(np.zeros(1)),
     ):
         assert renderer.get_plot(element).state is not None
-    elements.warm()
+    raster.warm()
