@@ -6,7 +6,6 @@ from typing import Any, Final
 import numpy as np
 
 from fxrelay_viz.merging import MERGE_TREE
-from fxrelay_viz.reasons import scored
 from fxrelay_viz.selection import GESTURES, Step
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER
@@ -82,12 +81,10 @@ def _axes(session: Session, value: str, how: str) -> None:
 
 def _odd(session: Session, value: str, how: str) -> None:
     """Select the flagged cluster in the clustering that was ranked."""
-    rank = session.project.rank(session.state.category)
-    name = scored(session.category, rank.n_clusters)
-    if not name or rank.cluster is None:
-        return
-    session.state.param.update(clustering=name, k=rank.n_clusters, hidden=[])
-    session.join("clusters", (name, rank.n_clusters), (rank.cluster,), "replace")
+    for step in session.odd():
+        clustering, k = step.frame
+        session.state.param.update(clustering=clustering, k=k, hidden=[])
+        session.selection.push(step)
 
 
 def _value(session: Session, value: str, how: str) -> None:

@@ -17,6 +17,7 @@ from fxrelay_viz import links, selection
 from fxrelay_viz.category import Category
 from fxrelay_viz.images import Gallery, Pictures
 from fxrelay_viz.project import Project
+from fxrelay_viz.reasons import scored
 from fxrelay_viz.state import ViewState, ordered
 from fxrelay_viz.workspace import Workspace
 
@@ -201,13 +202,27 @@ class Session(param.Parameterized):
     # what everything else is built on
 
     def open(self, category: str) -> None:
-        """Open a category, by its name; '' goes back to the ranking."""
+        """Open a category, by its name; '' goes back to the ranking.
+
+        In a flagged category the cluster that the ranking names is selected at first.
+        """
         with self.together():
             self.selection.reset()
             self.state.param.update(category=category, k="", page=0, sample=None, compared=[],
                                     hidden=[])  # fmt: skip
             self.query = ""
             self.message = " ".join(self.state.settle(self.project))
+            if self.state.category and self.project.rank(self.state.category).flagged:
+                self.selection.reset(self.odd())
+
+    def odd(self) -> selection.Recipe:
+        """Return what selects the cluster that the ranking names; nothing where it names none."""
+        rank = self.project.rank(self.state.category)
+        name = scored(self.category, rank.n_clusters)
+        if not name or rank.cluster is None:
+            return ()
+        frame = (name, rank.n_clusters)
+        return (selection.Step("replace", "clusters", frame, (rank.cluster,)),)
 
     def restore(self, link: str) -> None:
         """Show what a link says; a damaged one shows the ranking and a message."""

@@ -1,7 +1,7 @@
 """The controls that all parts of the page are made of."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -31,13 +31,17 @@ class Card:
 
 @dataclass(frozen=True)
 class Choice:
-    """A selector: its label, what it reports, its options (text by value) and the chosen value."""
+    """A selector: its label, what it reports, its options (text by value) and the chosen value.
+
+    A `half` one shares its line with another.
+    """
 
     label: str
     do: str
     options: Mapping[Any, str]
     value: Any
-    how: str = field(default="")
+    how: str = ""
+    half: bool = False
 
 
 def attributes(**given: str) -> str:
@@ -77,7 +81,7 @@ def select(choice: Choice) -> str:
     )
     off = " disabled" if len(options) < 2 else ""
     return (
-        f'<label class="field"><span>{escape(choice.label)}</span>'
+        f'<label class="field{" half" * choice.half}"><span>{escape(choice.label)}</span>'
         f'<select data-do="{choice.do}" data-value="{escape(choice.how)}"{off}>{rows}</select>'
         "</label>"
     )

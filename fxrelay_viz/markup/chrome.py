@@ -9,6 +9,8 @@ KEYS: Mapping[str, str] = {
     "Drag, Lasso": "select; Shift adds, Ctrl+Shift subtracts, Alt intersects",
     "Click a point": "select it and show it in large",
     "Wheel, Pan": "zoom and move; ⤢ shows everything again",
+    "Eye of a cluster": "hide it; with Shift show it alone",
+    "Eigenvalue, merge tree": "click to choose the number of clusters",
     "Arrow keys": "walk over the images of the grid",
     "Enter": "open what has the focus",
     "Escape": "select nothing",

@@ -15,11 +15,12 @@ MOST_LISTED = 40
 
 
 def choices(groups: Mapping[str, Sequence[Choice]]) -> str:
-    """Return selectors under headings; those with one option are left out."""
+    """Return selectors under headings, which may be empty; those with one option are left out."""
     out = ""
     for title, group in groups.items():
         fields = "".join(select(choice) for choice in group if len(choice.options) > 1)
-        out += f"<fieldset><legend>{escape(title)}</legend>{fields}</fieldset>" if fields else ""
+        head = f"<legend>{escape(title)}</legend>" if title else ""
+        out += f"<fieldset>{head}{fields}</fieldset>" if fields else ""
     return f'<div class="choices">{out}</div>'
 
 
@@ -36,11 +37,11 @@ def tools(
         + button("clear", "", "Clear", off=none, title="Select nothing (Escape)")
         + button("fit", "", "⤢", "icon", title="Show all points", aria_label="Show all points")
     )
-    number = f"<b>{n_selected:,}</b> of {total:,}"
+    number = f"<b>{n_selected:,}</b> of {total:,} selected"
     return (
         f'<div class="tools">{segments("selection-mode", modes, mode, "How a gesture joins")}'
         f'<div class="actions">{actions}</div>'
-        f'<span class="count" role="status" title="Selected samples">{number}</span></div>'
+        f'<span class="count" role="status">{number}</span></div>'
     )
 
 

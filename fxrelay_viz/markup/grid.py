@@ -11,7 +11,7 @@ def grid(
 ) -> str:
     """Return the images of a page of the selection, or of what else they are."""
     if not cards:
-        return empty("No samples here. Undo, or select others.")
+        return empty("No samples here. Undo, select others, or show hidden clusters.")
     bar = f'<div class="bar-line"><b>{what}</b>{pager(page, total, size, "page")}</div>'
     return bar + tiles(cards, f"grid {style}", label=what)
 

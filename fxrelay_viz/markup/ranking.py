@@ -6,7 +6,7 @@ from html import escape
 from fxrelay_viz.category import Rank
 from fxrelay_viz.markup.basics import button, empty, pager
 
-HEADS = ("", "Class", "Suspicion", "Samples", "Clusters", "Odd cluster", "From the odd cluster")
+HEADS = ("", "Class", "Suspicion", "Samples", "Clusters", "In the odd one", "From the odd cluster")
 
 
 def ranking(
@@ -32,7 +32,7 @@ def ranking(
     style : str
         CSS classes of the images.
     """
-    most = max((r.suspicion or 0.0 for r in ranks), default=0.0) or 1.0
+    most = max((max(r.suspicion or 0.0, r.threshold or 0.0) for r in ranks), default=0.0) or 1.0
     places = {rank.name: n for n, rank in enumerate(ranks, start=1)}
     found = [rank for rank in ranks if query.casefold() in rank.name.casefold()]
     shown = found[page * size : (page + 1) * size]
@@ -49,11 +49,17 @@ def ranking(
 
 
 def _lead(ranks: Sequence[Rank]) -> str:
-    flagged = sum(rank.flagged for rank in ranks)
-    verdict = f"{flagged} flagged" if flagged else "none flagged"
+    flagged, total = sum(rank.flagged for rank in ranks), len(ranks)
+    if all(rank.suspicion is None for rank in ranks):
+        return (
+            f"{total:,} classes; the analysis did not rank them. Open one to look at its clusters."
+        )
+    limit = next((f" (suspicion {r.threshold:g} or more)" for r in ranks if r.threshold), "")
     return (
-        f"{len(ranks):,} classes by how suspicious their clusters of explanations are, {verdict}. "
-        "Open one to look at its clusters."
+        "The samples of each class are grouped by what the network looks at: its clusters. Where "
+        "one cluster stands apart, the network may have learnt a shortcut, a watermark for "
+        f"instance. {flagged or 'None'} of {total:,} classes {'is' if flagged == 1 else 'are'} "
+        f"flagged{limit}. Open a class to see why."
     )
 
 
@@ -63,10 +69,12 @@ def _row(place: int, rank: Rank, most: float, images: Iterable[str]) -> str:
     flag = '<em class="flag">flagged</em>' if rank.flagged else ""
     numbers = (rank.n_samples, rank.n_clusters, rank.cluster_size)
     cells = "".join(f'<span class="n">{"" if n is None else f"{n:,}"}</span>' for n in numbers)
+    limit = 100 * (rank.threshold or 0.0) / most
+    tick = f'<s style="width:{limit:.1f}%"></s>' if limit else ""
     strip = "".join(f'<img src="{escape(a)}" alt="" decoding="async">' for a in images)
     inner = (
         f'<span class="n soft">{place}</span><span class="name">{escape(rank.name)}{flag}</span>'
-        f'<span class="bar"><i style="width:{share:.1f}%"></i><u>{score}</u></span>'
+        f'<span class="bar"><i style="width:{share:.1f}%"></i>{tick}<u>{score}</u></span>'
         f'{cells}<span class="strip">{strip}</span>'
     )
     told = f"{place}. {rank.name}, suspicion {score or 'unknown'}{', flagged' * rank.flagged}"

@@ -30,19 +30,19 @@ def choices(session: Session) -> str:
     planar = len(axes) == 2
     ranks = session.project.ranking
     groups = {
-        "Class": [_choice(session, "category", "Class",
+        "": [_choice(session, "category", "Class",
                           {r.name: f"{r.name}{'  (flagged)' * r.flagged}" for r in ranks})],
         "Plot": [
             _choice(session, "embedding", "Embedding", flat),
-            *([] if planar else [_choice(session, "x", "Horizontal axis", axes),
-                                 _choice(session, "y", "Vertical axis", axes)]),
-            _choice(session, "second", "Beside it", {"": "nothing", **flat}),
+            *([] if planar else [_choice(session, "x", "Across", axes, half=True),
+                                 _choice(session, "y", "Up", axes, half=True)]),
+            _choice(session, "second", "Second plot", {"": "none", **flat}),
             _choice(session, "colour_by", "Colour by", _named(colourings(category))),
             _choice(session, "density", "Contours", DENSITIES),
         ],
         "Clusters": [
             _choice(session, "clustering", "Clustering", _named(list(category.clusterings))),
-            _choice(session, "k", "Number", {k: str(k) or "as found" for k in sweep}),
+            _choice(session, "k", "Number of clusters", {k: str(k) or "as found" for k in sweep}),
         ],
     }  # fmt: skip
     return markup.choices(groups) + ("" if planar else _axes(session))
@@ -65,8 +65,10 @@ def _thumbnails(
     return {pair: data_uri(*encode(image, matrix.SIDE)) for pair, image in drawn.items()}
 
 
-def _choice(session: Session, name: str, label: str, options: Mapping[Any, str]) -> Choice:
-    return Choice(label, "set", options, getattr(session.state, name), name)
+def _choice(
+    session: Session, name: str, label: str, options: Mapping[Any, str], half: bool = False
+) -> Choice:
+    return Choice(label, "set", options, getattr(session.state, name), name, half)
 
 
 def _named(names: list[str]) -> dict[str, str]:

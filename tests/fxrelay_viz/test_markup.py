@@ -116,7 +116,7 @@ def test_ranking_marks_the_flagged_and_pages():
     assert "class 4" in html
     assert "class 3" not in html
     assert "5–8 of 9" in html
-    assert "1 flagged" in html
+    assert "1 of 9 classes is flagged. " in html
     assert markup.ranking(ranks, {}, 0, 20).count('<em class="flag">') == 1
     assert markup.ranking(ranks, {}, 0, 20, "CLASS 7").count("<button") == 1
     assert "No class has this" in markup.ranking(ranks, {}, 0, 20, "zebra")

@@ -22,6 +22,7 @@ def session(project: Project) -> Session:
 @pytest.fixture
 def opened(session: Session) -> Session:
     act(session, "open", "digit 3")
+    session.selection.reset()
     return session
 
 
@@ -45,6 +46,10 @@ def test_the_story_of_the_main_job(session: Session):
     assert ranking.index("digit 3") < ranking.index("digit 7")
     act(session, "open", "digit 3")
     assert session.state.category == "digit 3"
+    assert set(session.selected["sample"].values.tolist()) == odd(session)
+    assert "Cluster 1, 91 of 183 samples, stands" in html(session, "lower")
+    assert html(session, "lower").count("<figure>") == 3
+    act(session, "clear")
     assert "Whole class" in html(session, "grid")
     session.gesture(FRAME, "box", surround(session))
     assert set(session.selected["sample"].values.tolist()) == odd(session)
