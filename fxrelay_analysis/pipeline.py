@@ -7,12 +7,14 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from fxrelay.text import aligned
 from fxrelay_analysis.stage import Stage, resolve
 
 Parameters = Mapping[str, Mapping[str, Any]]
+#: before the name of a step: its result on samples of all categories
+BACKGROUND: Final = "background/"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Step:
         What it computes.
     inputs : tuple of str
         Names of other steps, or of variables and coordinates of the Dataset. Those with the
-        dimension ``sample`` come as the rows of the category, others whole.
+        dimension ``sample`` come as the rows of the category, others whole. ``background/<step>``
+        is what a step gives for a few samples of every category (`fxrelay_analysis.background`).
     parameters : mapping, optional
         Parameters of the stage that differ from its defaults.
     shown : bool
@@ -69,14 +72,15 @@ class Pipeline:
     ------
     ValueError
         Names everything that is wrong: names that are given twice, cycles, stages that are none,
-        wrong numbers of inputs, unknown parameters and values out of bounds.
+        wrong numbers of inputs, unknown parameters and values out of bounds, backgrounds that no
+        step gives.
     """
 
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))
-        faults = [text for check in (_names, _stages, _twice, _cycles) for text in check(self)]
+        faults = [text for check in CHECKS for text in check(self)]
         if faults:
             raise ValueError("Pipeline: needs steps that fit together; got:\n" + listed(faults))
 
@@ -91,7 +95,7 @@ class Pipeline:
         left, placed = list(self.steps), []
         while left:
             waiting = {step.name for step in left}
-            placed.append(next(step for step in left if not waiting & set(step.inputs)))
+            placed.append(next(step for step in left if not waiting & step_names(step.inputs)))
             left.remove(placed[-1])
         return tuple(placed)
 
@@ -99,7 +103,13 @@ class Pipeline:
     def variables(self) -> tuple[str, ...]:
         """Names of the variables of a Dataset that the steps take."""
         taken = [name for step in self.steps for name in step.inputs if name not in self.by_name]
-        return tuple(dict.fromkeys(taken))
+        return tuple(dict.fromkeys(n for n in taken if not n.startswith(BACKGROUND)))
+
+    @cached_property
+    def backgrounds(self) -> tuple[str, ...]:
+        """Inputs that are results on the background."""
+        taken = [name for step in self.steps for name in step.inputs]
+        return tuple(dict.fromkeys(n for n in taken if n.startswith(BACKGROUND)))
 
     def given(self, parameters: Parameters, seed: int | None = None) -> "Pipeline":
         """Return the pipeline with other parameters.
@@ -145,9 +155,7 @@ class Pipeline:
             Names the steps that there are not.
         """
         _known(self, names, "only")
-        wanted = set(names)
-        for step in reversed(self.order):
-            wanted |= set(step.inputs) if step.name in wanted else set()
+        wanted = _needed(self, names)
         return Pipeline(tuple(step for step in self.steps if step.name in wanted))
 
     def without(self, names: Iterable[str]) -> "Pipeline":
@@ -159,7 +167,7 @@ class Pipeline:
         """Return `names` and the names of all steps that need one of them."""
         found = set(names)
         for step in self.order:
-            found |= {step.name} if found & set(step.inputs) else set()
+            found |= {step.name} if found & step_names(step.inputs) else set()
         return found
 
     def sweep(self, name: str, **values: Iterable[Any]) -> "Pipeline":
@@ -191,7 +199,7 @@ class Pipeline:
                 replace(
                     step,
                     name=renamed[step.name],
-                    inputs=tuple(renamed.get(name, name) for name in step.inputs),
+                    inputs=tuple(_renamed(name, renamed) for name in step.inputs),
                     parameters=dict(step.parameters) | (chosen if step.name == name else {}),
                     suffix="_".join(filter(None, (step.suffix, ending))),
                 )
@@ -209,9 +217,19 @@ class Pipeline:
         return aligned([head, *rows])
 
 
+def step_names(inputs: Iterable[str]) -> set[str]:
+    """Return inputs as names of steps (or variables), wherever the step is to be run."""
+    return {name.removeprefix(BACKGROUND) for name in inputs}
+
+
 def listed(faults: Iterable[str]) -> str:
     """Return faults as lines of one message, and what to do."""
     return "\n".join(f"  - {text}" for text in faults) + "\nChange what is named."
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    bare = name.removeprefix(BACKGROUND)
+    return name.removesuffix(bare) + names.get(bare, bare)
 
 
 def _shown(step: Step) -> str:
@@ -275,8 +293,33 @@ def _twice(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _cycles(pipeline: Pipeline) -> Iterator[str]:
-    needs = {s.name: [n for n in s.inputs if n in pipeline.by_name] for s in pipeline.steps}
+    needs = {s.name: step_names(s.inputs) & set(pipeline.by_name) for s in pipeline.steps}
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
         yield f"steps that wait for each other: {' -> '.join(reversed(error.args[1]))}"
+
+
+def _backgrounds(pipeline: Pipeline) -> Iterator[str]:
+    for name in pipeline.backgrounds:
+        step = name.removeprefix(BACKGROUND)
+        if step not in pipeline.by_name:
+            yield f"input {name!r}: no step named {step!r}"
+        elif any(n.startswith(BACKGROUND) for s in _needed(pipeline, [step]).values()
+                 for n in s.inputs):  # fmt: skip
+            yield f"input {name!r}: step {step!r} needs a background itself"
+
+
+def _needed(pipeline: Pipeline, names: Iterable[str]) -> dict[str, Step]:
+    """Return the steps `names` and all that they need."""
+    found, left = dict[str, Step](), list(names)
+    while left:
+        step = pipeline.by_name.get(left.pop())
+        if step and step.name not in found:
+            found[step.name] = step
+            left += step_names(step.inputs)
+    return found
+
+
+#: what is looked for when a pipeline is made
+CHECKS: Final = (_names, _stages, _twice, _cycles, _backgrounds)

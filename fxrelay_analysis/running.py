@@ -1,15 +1,17 @@
 """A pipeline at work on one category, with memory for each step and for the whole."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeVar
 
 import xarray as xr
 
 from fxrelay.schema import SAMPLE, SUSPICION, describe
 from fxrelay_analysis.assembling import joined
+from fxrelay_analysis.background import Rows, drawn
 from fxrelay_analysis.coding import code_digest
 from fxrelay_analysis.netcdf import NETCDF
-from fxrelay_analysis.pipeline import Pipeline, listed
+from fxrelay_analysis.pipeline import BACKGROUND, Pipeline, listed
 from fxrelay_analysis.shelf import Key
 from fxrelay_analysis.store import ATTEMPTS, Damaged, Held, Store, stage_key
 from fxrelay_analysis.threads import one_thread
@@ -20,6 +22,7 @@ RUNS: Final = "pipeline"
 FILE_SECONDS: Final = 0.01
 FILE_RATE: Final = 2e8
 Tick = Callable[[], None]
+T = TypeVar("T")
 
 
 class StepFailed(RuntimeError):
@@ -58,7 +61,7 @@ def run(pipeline: Pipeline, ds: xr.Dataset, store: Store | None = None) -> xr.Da
     """
     store = store or Store(None)
     pipeline, _ = available(pipeline, ds, "run")
-    held = {name: store.hold(value) for name, value in loaded(variables(pipeline, ds)).items()}
+    held = held_whole(pipeline, ds, store)
     found = recall(pipeline, held, store)
     return compute(pipeline, held, store, reporting=False).group if found is None else found
 
@@ -79,7 +82,7 @@ def explain(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> str:
         Dataset, and parameters, inputs, version and code of each step.
     """
     pipeline, _ = available(pipeline, ds, "explain")
-    held = {name: store.hold(value) for name, value in loaded(variables(pipeline, ds)).items()}
+    held = held_whole(pipeline, ds, store)
     return store.tell("run", RUNS, run_key(pipeline, held))
 
 
@@ -92,7 +95,11 @@ def available(pipeline: Pipeline, ds: xr.Dataset, where: str) -> tuple[Pipeline,
         Names every step that is not optional and lacks a variable.
     """
     lacking = {
-        step.name: [n for n in step.inputs if n not in pipeline.by_name and n not in ds.variables]
+        step.name: [
+            n
+            for n in step.inputs
+            if not (n in pipeline.by_name or n in ds.variables) and n not in pipeline.backgrounds
+        ]
         for step in pipeline.steps
     }
     left_out = pipeline.after(n for n, gone in lacking.items() if gone and _optional(pipeline, n))
@@ -124,6 +131,52 @@ def loaded(data: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
             name: value if value.chunks is None else value.compute(scheduler="synchronous")
             for name, value in data.items()
         }
+
+
+def held_whole(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> dict[str, Held]:
+    """Return what a pipeline takes of a Dataset that is one category."""
+    held = {name: store.hold(value) for name, value in loaded(variables(pipeline, ds)).items()}
+    return held | background(pipeline, ds, [slice(0, ds.sizes[SAMPLE])], store)
+
+
+def background(
+    pipeline: Pipeline, ds: xr.Dataset, categories: Sequence[Rows], store: Store
+) -> dict[str, Held]:
+    """Return the results on samples of all categories that a pipeline takes, by its inputs' names.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    ds : Dataset
+    categories : sequence
+        Positions of the samples of each category.
+    store : Store
+
+    Raises
+    ------
+    StepFailed
+        Names the step; its cause is what the stage raised.
+    """
+    if not pipeline.backgrounds:
+        return {}
+    names = [name.removeprefix(BACKGROUND) for name in pipeline.backgrounds]
+    steps = pipeline.only(*names)
+    data = loaded(variables(steps, ds, drawn(categories)))
+    held = {name: store.hold(value) for name, value in data.items()}
+
+    def work(place: Store) -> dict[str, Held]:
+        results = dict(held)
+        for step in steps.order:
+            try:
+                inputs = [results[name] for name in step.inputs]
+                results[step.name] = place.result(step.stage, inputs, step.parameters, worth)
+            except ValueError as error:
+                raise StepFailed(f"background, step {step.name!r}: {error}") from error
+        return {n: Held(results[n].digest, results[n].value) for n in names}  # read, so not damaged
+
+    with one_thread():
+        found = _undamaged(work, store)
+    return {BACKGROUND + name: found[name] for name in names}
 
 
 def recall(pipeline: Pipeline, held: Mapping[str, Held], store: Store) -> xr.Dataset | None:
@@ -167,14 +220,7 @@ def compute(
         If a step fails and `reporting` is false.
     """
     with one_thread():
-        for _ in range(ATTEMPTS):
-            try:
-                done = _steps(pipeline, held, store, reporting, tick)
-                break
-            except Damaged:  # its file is gone now
-                continue
-        else:
-            done = _steps(pipeline, held, Store(None), reporting, tick)
+        done = _undamaged(lambda place: _steps(pipeline, held, place, reporting, tick), store)
     if done.group.attrs.get("failed"):
         return done
     kept = store.keep(RUNS, run_key(pipeline, held), done.group)
@@ -193,8 +239,17 @@ def run_key(pipeline: Pipeline, held: Mapping[str, Held]) -> Key:
          stage_key(step.stage, (), step.parameters)]
         for step in pipeline.order
     ]  # fmt: skip
-    inputs = [[name, held[name].digest] for name in pipeline.variables]
+    taken = (*pipeline.variables, *pipeline.backgrounds)
+    inputs = [[name, held[name].digest] for name in taken]
     return {"steps": steps, "inputs": inputs, "code": code_digest(joined)}
+
+
+def _undamaged(work: Callable[[Store], T], store: Store) -> T:
+    """Return `work(store)`, again where a file was damaged, in the end without a store."""
+    for _ in range(ATTEMPTS):
+        with suppress(Damaged):  # its file is gone now
+            return work(store)
+    return work(Store(None))
 
 
 def _steps(
@@ -220,7 +275,8 @@ def _steps(
 
 
 def _empty(held: Mapping[str, Held]) -> xr.Dataset:
-    ids = [item.value[SAMPLE] for item in held.values() if SAMPLE in item.value.coords]
+    own = [item.value for name, item in held.items() if not name.startswith(BACKGROUND)]
+    ids = [value[SAMPLE] for value in own if SAMPLE in value.coords]
     return xr.Dataset(coords={SAMPLE: ids[0].variable} if ids else {})
 
 

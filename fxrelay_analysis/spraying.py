@@ -13,6 +13,7 @@ import xarray as xr
 from fxrelay.execute import Executor, Serial, executor
 from fxrelay.schema import CLASS, LABEL, LEADING, RANKING, RELEVANCE, SAMPLE, validate
 from fxrelay_analysis import running
+from fxrelay_analysis.background import Rows
 from fxrelay_analysis.pipeline import Parameters, Pipeline
 from fxrelay_analysis.presets import PIPELINES
 from fxrelay_analysis.progress import Progress
@@ -30,7 +31,6 @@ class Category:
     digests: Mapping[str, str] | None = None
 
 
-Rows = np.ndarray[Any, Any] | slice
 #: by category: its group where the store has it, or else the digests of its data where known
 Found = Mapping[str, xr.Dataset | Mapping[str, str] | None]
 
@@ -107,14 +107,15 @@ def spray(
     chosen, left_out = running.available(_chosen(pipeline, parameters, seed), ds, "spray")
     store = store or Store(None)
     rows = _categories(ds, category)
-    found = _looked_up(rows, chosen, store, ds)
+    others = _others(rows, chosen, store, ds)
+    found = _looked_up(rows, chosen, store, ds, others)
     todo = (
         Category(name, running.variables(chosen, ds, rows[name]), part)
         for name, part in found.items()
         if not isinstance(part, xr.Dataset)
     )
     bar = Progress(len(found), len(chosen.steps), progress)
-    work = partial(_analyse, pipeline=chosen, store=store, errors=errors, bar=bar)
+    work = partial(_analyse, pipeline=chosen, store=store, others=others, errors=errors, bar=bar)
     groups = _groups(found, (executor or Serial()).map(work, todo), bar)
     notes = {"category": category, "recipe": recipe.text, "left_out": "\n".join(left_out)}
     root = xr.Dataset(attrs={name: note for name, note in notes.items() if note})
@@ -165,7 +166,24 @@ def _chosen(pipeline: Pipeline | str, parameters: Parameters | None, seed: int |
     return pipeline.given(parameters or {}, seed) if parameters or seed is not None else pipeline
 
 
-def _looked_up(rows: Mapping[str, Rows], pipeline: Pipeline, store: Store, ds: xr.Dataset) -> Found:
+def _others(
+    rows: Mapping[str, Rows], pipeline: Pipeline, store: Store, ds: xr.Dataset
+) -> dict[str, Held]:
+    """Return what categories are compared with."""
+    try:
+        return running.background(pipeline, ds, list(rows.values()), store)
+    except running.StepFailed as error:
+        validate(ds)  # says more of what is not finite
+        raise ValueError(f"spray: {error}") from error.__cause__
+
+
+def _looked_up(
+    rows: Mapping[str, Rows],
+    pipeline: Pipeline,
+    store: Store,
+    ds: xr.Dataset,
+    others: Mapping[str, Held],
+) -> Found:
     """Return the groups that the store has; no category is in memory twice but the one at hand.
 
     What is in memory is looked up here, so that only work travels; lazy data where it is read.
@@ -178,7 +196,7 @@ def _looked_up(rows: Mapping[str, Rows], pipeline: Pipeline, store: Store, ds: x
     for name, at in rows.items():
         data = running.variables(pipeline, ds, at)
         held = {key: store.hold(value) for key, value in data.items()}
-        group = running.recall(pipeline, held, store)
+        group = running.recall(pipeline, {**held, **others}, store)
         found[name] = {n: one.digest for n, one in held.items()} if group is None else group
     if not all(isinstance(part, xr.Dataset) for part in found.values()):
         validate(ds)  # what was found was finite when it was computed
@@ -204,10 +222,16 @@ def _groups(
 
 
 def _analyse(
-    item: Category, *, pipeline: Pipeline, store: Store, errors: str, bar: Progress
+    item: Category,
+    *,
+    pipeline: Pipeline,
+    store: Store,
+    others: Mapping[str, Held],
+    errors: str,
+    bar: Progress,
 ) -> running.Result:
     data = running.loaded(item.data)
-    known, held = item.digests, {}
+    known, held = item.digests, dict(others)
     for name, value in data.items():
         held[name] = store.hold(value) if known is None else Held(known[name], value)
     group = running.recall(pipeline, held, store) if known is None else None
