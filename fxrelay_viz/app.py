@@ -1,5 +1,6 @@
 """The viewer: a session on a page, and where each part stands."""
 
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -17,12 +18,12 @@ from fxrelay_viz.project import Project
 from fxrelay_viz.session import DATA, Session
 from fxrelay_viz.views import VIEWS, stale
 from fxrelay_viz.views.colours import point_colours
-from fxrelay_viz.views.regions import outlines
+from fxrelay_viz.views.regions import densities, outlines
 from fxrelay_viz.workspace import Workspace
 
 #: what the points depend on, and what marks some of them
-POINTS = {"category", "embedding", "x", "y", "second", "clustering", "k", "colour_by", "recipe",
-          "notes", *DATA}  # fmt: skip
+POINTS = {"category", "embedding", "x", "y", "second", "clustering", "k", "colour_by", "hidden",
+          "density", "recipe", "notes", *DATA}  # fmt: skip
 MARKS = POINTS | {"sample", "over"}
 
 
@@ -114,7 +115,10 @@ class Viewer(pn.viewable.Viewer):
         near = category.nearby(frame)
         if points:
             names = (f"{frame[0]} {frame[1] + 1}", f"{frame[0]} {frame[2] + 1}")
-            plot.show(Cloud(near.points, point_colours(session), session.mask, names), near.nearest)
+            shown = session.visible if session.state.hidden else None
+            cloud = Cloud(near.points, point_colours(session), session.mask, names, shown)
+            plot.show(cloud, partial(near.nearest, among=shown))
+            plot.contour(densities(session, frame))
             plot.outline(outlines(session.selection.recipe, frame))
         plot.mark([n for n in (session.focus, session.over) if n is not None])
 

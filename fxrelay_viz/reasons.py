@@ -90,15 +90,15 @@ def sentence(rank: Rank, name: str = "") -> str:
     """
     if rank.suspicion is None:
         return "The analysis did not rank this class."
-    limit = f", and classes are flagged from {rank.threshold:g} on" if rank.threshold else ""
+    limit = f"; classes are flagged from {rank.threshold:g} on" if rank.threshold else ""
     if not name:
-        return f"Suspicion {rank.suspicion:.2f}{limit}; no cluster stands apart."
+        return f"No cluster stands apart: suspicion {rank.suspicion:.2f}{limit}."
     size = ""
     if rank.cluster_size is not None and rank.n_samples:
         size = f", {rank.cluster_size:,} of {rank.n_samples:,} samples,"
     stands = (
         f"{name}{size} stands {rank.suspicion:.1f} times as clearly apart from the rest of the "
-        f"class as one strategy alone explains{limit}."
+        f"class as a single strategy can{limit}."
     )
     advice = (
         "Look at what its images share and the others lack: if that does not belong to the class, "

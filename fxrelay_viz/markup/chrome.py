@@ -5,6 +5,8 @@ from html import escape
 
 from fxrelay_viz.markup.basics import Choice, button, facts, select
 
+#: longer facts give way where the line is full
+MOST_SHORT = 20
 KEYS: Mapping[str, str] = {
     "Drag, Lasso": "select; Shift adds, Ctrl+Shift subtracts, Alt intersects",
     "Click a point": "select it and show it in large",
@@ -72,7 +74,8 @@ def message(text: str) -> str:
 def status(provenance: Mapping[str, str]) -> str:
     """Return the line at the bottom: what made the data."""
     items = "".join(
-        f'<span title="{escape(v)}"><i>{escape(k)}</i> {escape(_short(v))}</span>'
+        f'<span title="{escape(v)}" class="{"long" if len(v) > MOST_SHORT else "short"}">'
+        f"<i>{escape(k)}</i> {escape(_short(v))}</span>"
         for k, v in provenance.items()
         if v
     )

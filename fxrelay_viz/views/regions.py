@@ -1,5 +1,6 @@
 """Lines in a plot: around boxes and lassos of the selection, and of equal density."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -26,11 +27,11 @@ def _corners(kind: str, value: np.ndarray) -> np.ndarray:
     return np.array([[left, bottom], [right, bottom], [right, top], [left, top]])
 
 
-def densities(session: Session, frame: Frame) -> list[density.Line]:
+def densities(session: Session, frame: Frame) -> Sequence[density.Line]:
     """Return the contours of density that were asked for, of what is visible."""
     chosen = session.state
     if not chosen.density:
-        return []
+        return ()
     colours = point_colours(session) if chosen.density == "colour" else None
     hidden = (chosen.clustering, chosen.k, tuple(chosen.hidden)) if chosen.hidden else ()
     return _densities(session.category, frame, colours, hidden)

@@ -3,6 +3,7 @@ import sys
 from typing import Any
 
 import holoviews as hv
+import numpy as np
 import panel as pn
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_part_that_cannot_be_drawn_leaves_a_message_and_the_last_view(
     monkeypatch.undo()
     viewer.act("page", "1")
     assert viewer.boards["message"].html == ""
-    assert "25–48 of 183" in viewer.boards["grid"].html
+    assert "25–48 of 91" in viewer.boards["grid"].html
 
 
 def test_reports_from_the_browser(viewer: Viewer):
@@ -149,3 +150,22 @@ def test_every_board_stands_on_the_page(viewer: Viewer):
 def test_the_viewer_imports_no_torch():
     code = "import sys, fxrelay_viz.serve, fxrelay_viz.samples; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_hidden_clusters_and_contours_reach_the_plot(viewer: Viewer):
+    viewer.act("open", "digit 3")
+    plot, session = viewer.plots[0], viewer.session
+    assert plot._cloud.shown is None
+    assert len(plot._contours) == 0
+    viewer.act("set", "colour", "density")
+    colours = {colour for _, colour in plot._contours}
+    assert len(colours) == 2
+    viewer.act("hide", "0")
+    assert (plot._cloud.shown == session.visible).all()
+    assert len({colour for _, colour in plot._contours}) == 1
+    gone, kept = (int(np.flatnonzero(part)[0]) for part in (~session.visible, session.visible))
+    where = tuple(plot._cloud.points[kept])
+    assert plot._near(where, (1.0, 1.0)) == kept
+    assert plot._near(tuple(plot._cloud.points[gone]), (1e-6, 1e-6)) is None
+    viewer.act("show-all")
+    assert plot._cloud.shown is None
