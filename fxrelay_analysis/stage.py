@@ -1,6 +1,6 @@
 """What a stage is: a pure function of labelled data with declared parameters and a version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 
 from fxrelay import schema
 from fxrelay_analysis.coding import code_digest
+from fxrelay_analysis.inputs import Variables, need_labelled, need_variables
 
 
 class Stage(param.ParameterizedFunction):
@@ -16,20 +17,25 @@ class Stage(param.ParameterizedFunction):
 
     A subclass declares its parameters (typed, bounded, with ``doc``), a `version`, and `compute`,
     a static method that takes the inputs and every parameter by name. Raise `version` when
-    what another package does for `compute` gives other results.
+    what another package does for `compute` gives other results. `needs` names the variables, and
+    their dimensions, that inputs which are results of other stages have to have.
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {}
     compute: ClassVar[Callable[..., Any]]
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
-        """Check the parameters and run `compute`, on arrays in C order.
+        """Check inputs and parameters and run `compute`, on arrays in C order.
 
         The order of memory decides the order of sums, and so the last bit: a result must not
         depend on whether its inputs come from a file.
         """
-        given = resolve(type(self), parameters)
-        return type(self).compute(*map(_in_c_order, inputs), **given)
+        stage = type(self)
+        need_labelled(stage.__name__, inputs)
+        given = resolve(stage, parameters)
+        need_variables(stage.__name__, stage.compute.__code__.co_varnames, stage.needs, inputs)
+        return stage.compute(*map(_in_c_order, inputs), **given)
 
     @classmethod
     def code(cls) -> str:

@@ -16,10 +16,10 @@ Array = np.ndarray[Any, Any]
 VECTOR: Final = "concept"
 #: how space is pooled -> the reduction of an array over dimensions
 POOLING: Final[dict[str, Callable[[xr.DataArray, list[Any]], xr.DataArray]]] = {
-    "sum": lambda array, dims: array.sum(dims),
-    "mean": lambda array, dims: array.mean(dims),
-    "max": lambda array, dims: array.max(dims),
-    "absolute": lambda array, dims: abs(array).sum(dims),
+    "sum": lambda array, dims: array.sum(dims, skipna=False),
+    "mean": lambda array, dims: array.mean(dims, skipna=False),
+    "max": lambda array, dims: array.max(dims, skipna=False),
+    "absolute": lambda array, dims: abs(array).sum(dims, skipna=False),
 }
 LAST_DOC: Final = "Channels are the last dimension, as in rows of features; else the second."
 

@@ -76,7 +76,7 @@ class choose_n_clusters(Stage):
         """Return `score` (criterion, n_clusters), `suggested_n_clusters` (criterion), `votes`.
 
         `votes` (n_clusters) counts the criteria that suggest k. NaN fills scores that a criterion
-        does not have, and 0 stands for no suggestion.
+        does not have, and 0 stands for no suggestion; scores may be infinite, as given.
 
         Raises
         ------
@@ -110,8 +110,8 @@ class choose_n_clusters(Stage):
 
 def _by_name(scores: tuple[xr.DataArray | xr.Dataset, ...]) -> dict[str, xr.DataArray]:
     """Return every variable of the scores that counts clusters, by name."""
-    sets = [s if isinstance(s, xr.Dataset) else s.to_dataset() for s in scores]
-    every = {str(name): ds[name] for ds in sets for name in ds.data_vars}
+    sets = [s.data_vars if isinstance(s, xr.Dataset) else {s.name: s} for s in scores]
+    every = {str(name): array for named in sets for name, array in named.items()}
     wanted = {EIGENGAP: (COMPONENT,)} | dict.fromkeys([*CRITERIA, GAP_ERROR][1:], (N_CLUSTERS,))
     return {name: array for name, array in every.items() if array.dims == wanted.get(name)}
 

@@ -120,7 +120,8 @@ class kernel_pca(PointStage):
         Raises
         ------
         ValueError
-            If a value is not finite, or a precomputed kernel is no symmetric matrix.
+            If a value, also of the kernel, is not finite, or a precomputed kernel is no symmetric
+            matrix.
         """
         given = points(features, "kernel_pca", unit_rows)
         rule = options | {"gamma": 1 / given.rows.shape[1] if gamma is None else gamma}
@@ -156,7 +157,14 @@ def evaluate(x: Array, y: Array, rule: dict[str, Any]) -> Array:
 def _kernel(given: Points, rule: dict[str, Any]) -> Array:
     """Return the kernel (n, n) of points, or the points that are one."""
     if rule["kernel"] != PRECOMPUTED:
-        return evaluate(given.scaled(), given.scaled(), rule)
+        with np.errstate(over="ignore", invalid="ignore"):
+            kernel = evaluate(given.scaled(), given.scaled(), rule)
+        if np.isfinite(kernel).all():
+            return kernel
+        raise ValueError(
+            f"kernel_pca: needs a finite kernel; got NaN or infinity from {rule}. Scale the "
+            "features, or use a whole degree."
+        )
     values = given.rows
     square = values.shape[0] == values.shape[1]
     if square and np.allclose(values, values.T):

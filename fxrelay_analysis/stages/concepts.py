@@ -1,6 +1,6 @@
 """Concept activation vectors: the direction at a node that tells a cluster from the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -8,6 +8,7 @@ import param
 import xarray as xr
 
 from fxrelay.schema import CHANNEL, CLUSTER, SAMPLE
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage, labelled
 from fxrelay_analysis.stages.channels import LAST_DOC, POOLING, channelled
 from fxrelay_analysis.stages.cluster import solving
@@ -157,11 +158,14 @@ class sensitivity(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {"concept": {DIRECTION: None}}
     last = param.Boolean(False, doc=LAST_DOC)
 
     @staticmethod
     def compute(gradients: xr.DataArray, concept: xr.Dataset, *, last: bool) -> xr.Dataset:
         """Return `sensitivity` (sample, ..., cluster) and `tcav` (..., cluster).
+
+        NaN where there is no direction.
 
         Raises
         ------

@@ -10,7 +10,6 @@ from fxrelay.schema import SAMPLE
 from fxrelay_analysis.stages.distances import PRECOMPUTED, prepared
 from fxrelay_analysis.stages.metrics import METRICS, Options
 from fxrelay_analysis.stages.preprocess import checked
-from fxrelay_analysis.stages.sweeps import need_same_samples
 
 Array = np.ndarray[Any, Any]
 BLOCK: Final = 1 << 21  # distances that are held at once
@@ -92,16 +91,6 @@ def edges(away: Array, near: Array, mode: str, width: float, rank: int) -> Array
     backward = own <= near[:, -1] * (1 + ROUNDING)
     scale = distance[:, min(rank, distance.shape[1]) - 1, None] * near[:, rank - 1]
     return MODES[mode](forward, backward, own, width, scale)
-
-
-def need_alike(features: xr.DataArray, mapped: xr.DataArray | xr.Dataset, where: str) -> None:
-    """Raise a ValueError if old features and what was made of them are not of the same samples."""
-    if features.sizes.get(SAMPLE) != mapped.sizes[SAMPLE]:
-        raise ValueError(
-            f"{where}: needs the features that were mapped; got {features.sizes.get(SAMPLE, 0)} "
-            f"samples for {mapped.sizes[SAMPLE]} on the map. Pass what the map was made of."
-        )
-    need_same_samples(features, mapped, where, "map")
 
 
 def _local(own: Array, scale: Array) -> Array:

@@ -1,5 +1,6 @@
 """Diffusion maps of a graph."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -9,8 +10,9 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 
 from fxrelay.schema import AXIS, EMBEDDING, SAMPLE
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage
-from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.graph import GRAPH, matrix
 from fxrelay_analysis.stages.laplacians import eigenpairs
 from fxrelay_analysis.stages.points import dataset, noted
 from fxrelay_analysis.stages.vectors import oriented
@@ -32,6 +34,7 @@ class diffusion_map(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {"graph": GRAPH}
     n_components = param.Integer(2, bounds=(1, None), doc="Axes; fewer where samples are fewer.")
     steps = param.Integer(1, bounds=(0, None), doc="Steps of the random walk.")
     density = param.Number(
@@ -45,7 +48,7 @@ class diffusion_map(Stage):
         `diffusion_eigenvalue` descends; `diffusion_degree` is that of the affinity, whose
         attributes are on the map, for `nystroem`.
         """
-        affinities = matrix(graph)
+        affinities = matrix(graph, "diffusion_map")
         weights = walk(affinities, density)
         degree = np.asarray(weights.sum(axis=1)).ravel()
         skip = int(connected_components(weights, directed=False, return_labels=False) == 1)

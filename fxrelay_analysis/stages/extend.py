@@ -1,13 +1,15 @@
 """New samples on a map that exists: their coordinates and clusters, without making it again."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import param
 import xarray as xr
 
-from fxrelay.schema import SAMPLE
-from fxrelay_analysis.stage import Stage, variable
+from fxrelay.schema import FEATURE, SAMPLE
+from fxrelay_analysis.inputs import Variables
+from fxrelay_analysis.stage import Stage
 from fxrelay_analysis.stages.components import (
     CENTRE,
     DIRECTION,
@@ -22,13 +24,11 @@ from fxrelay_analysis.stages.crossing import (
     METRIC_DOC,
     closest,
     crossed,
-    need_alike,
 )
 from fxrelay_analysis.stages.distances import PRECOMPUTED
 from fxrelay_analysis.stages.points import need_features, placed, points
 from fxrelay_analysis.stages.preprocess import checked, ids
-from fxrelay_analysis.stages.sweeps import NOISE, sweep_of
-from fxrelay_analysis.stages.validity import clustering_of
+from fxrelay_analysis.stages.sweeps import NOISE, clustering_of, need_same_samples, sweep_of
 from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +38,9 @@ class extend_pca(Stage):
     """Project new samples onto the principal components of others: y = (x - m) V."""
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {
+        "fitted": {PCA: (SAMPLE, None), CENTRE: (FEATURE,), DIRECTION: (None, FEATURE)}
+    }
 
     @staticmethod
     def compute(fitted: xr.Dataset, new: xr.DataArray) -> xr.DataArray:
@@ -48,7 +51,7 @@ class extend_pca(Stage):
         ValueError
             If the features differ in number, or a value is not finite.
         """
-        known = variable(fitted, PCA, "extend_pca")
+        known = fitted[PCA]
         given = points(new, "extend_pca", bool(known.attrs["unit_rows"]))
         need_features(given, fitted[CENTRE].size, "extend_pca")
         with one_thread():
@@ -64,6 +67,9 @@ class extend_kernel_pca(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {
+        "fitted": {KERNEL_PCA: (SAMPLE, None), KERNEL_MEAN: (SAMPLE,), DUAL: (SAMPLE, None)}
+    }
 
     @staticmethod
     def compute(fitted: xr.Dataset, features: xr.DataArray, new: xr.DataArray) -> xr.DataArray:
@@ -77,11 +83,11 @@ class extend_kernel_pca(Stage):
         ValueError
             If the features differ in number, or a value is not finite.
         """
-        known = variable(fitted, KERNEL_PCA, "extend_kernel_pca")
+        known = fitted[KERNEL_PCA]
         rule, mean = known.attrs, fitted[KERNEL_MEAN].values
         old = points(features, "extend_kernel_pca", bool(rule["unit_rows"]))
         given = points(new, "extend_kernel_pca", bool(rule["unit_rows"]))
-        need_alike(features, known, "extend_kernel_pca")
+        need_same_samples(features, known, "extend_kernel_pca", "map")
         need_features(given, old.rows.shape[1], "extend_kernel_pca")
         with one_thread():
             precomputed = rule["kernel"] == PRECOMPUTED
@@ -130,7 +136,12 @@ class extend_nearest(Nearest):
             If numbers of samples or dims do not fit, or a value is not finite.
         """
         array = checked(embedding, "extend_nearest")
-        need_alike(features, array, "extend_nearest")
+        if array.ndim != 2:
+            raise ValueError(
+                f"extend_nearest: needs a map with dims ('{SAMPLE}', axis); got {array.dims}. Pass "
+                "a variable such as ds['embedding_tsne']."
+            )
+        need_same_samples(features, array, "extend_nearest", "map")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_nearest")
         flat = np.einsum("mk,mkq->mq", share, array.values[place].astype(np.float64))
         return placed(flat, ids(new), str(array.dims[1]), str(array.name))
@@ -163,7 +174,7 @@ class extend_clustering(Nearest):
         """
         found = clustering_of(clustering, "extend_clustering")
         sweep = sweep_of(found, "extend_clustering")
-        need_alike(features, found, "extend_clustering")
+        need_same_samples(features, found, "extend_clustering", "map")
         place, share = _shares(features, new, n_neighbours, metric, weights, "extend_clustering")
         columns = [_elected(labels[place], share) for labels in sweep.labels.T]
         values = np.stack(columns, axis=1).reshape(len(new), *found.shape[1:])

@@ -1,5 +1,6 @@
 """Whether a cluster is a mode of its own: held-out Fisher ratio, and the valley around it."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -7,12 +8,13 @@ import param
 import xarray as xr
 from scipy.stats import binom
 
-from fxrelay.schema import FEATURE
+from fxrelay.schema import FEATURE, SAMPLE
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage, variable
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
-from fxrelay_analysis.stages.sweeps import need_same_samples
-from fxrelay_analysis.stages.validity import clustering_of, per_cluster
+from fxrelay_analysis.stages.sweeps import clustering_of, need_same_samples
+from fxrelay_analysis.stages.validity import per_cluster
 
 Array = np.ndarray[Any, Any]
 SEPARABILITY: Final = "separability"
@@ -55,6 +57,9 @@ class fisher(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {
+        "embedding": {SPECTRAL: (SAMPLE, None), DEGREE: (SAMPLE,)}
+    }
     shrinkage = param.Number(
         0.05,
         bounds=(0, 1),
@@ -76,6 +81,8 @@ class fisher(Stage):
         """
         labels = clustering_of(clustering, "fisher")
         need_same_samples(features, labels, "fisher")
+        if embedding is not None:
+            need_same_samples(embedding, labels, "fisher")
         x = checked(variable(features, FEATURE, "fisher"), "fisher").values
         x = x.reshape(len(x), -1).astype(np.float64)
         rows = distinct(x)
@@ -96,8 +103,10 @@ class fisher(Stage):
 
         return xr.Dataset(
             {
-                SEPARABILITY: per_cluster(labels, SEPARABILITY, lambda m, _: judged(m)[0]),
-                VALLEY: per_cluster(labels, VALLEY, lambda m, _: judged(m)[1]),
+                SEPARABILITY: per_cluster(
+                    labels, SEPARABILITY, lambda m, _: judged(m)[0], "fisher"
+                ),
+                VALLEY: per_cluster(labels, VALLEY, lambda m, _: judged(m)[1], "fisher"),
             }
         )
 

@@ -4,6 +4,7 @@ A graph travels as a Dataset: an edge list with both directions of every edge.
 """
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 from scipy.sparse import csr_array
 
 from fxrelay.schema import FEATURE, SAMPLE, describe
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage, variable
 from fxrelay_analysis.stages.approximate import approximate, recall
 from fxrelay_analysis.stages.distances import (
@@ -33,6 +35,10 @@ SOURCE: Final = "edge_source"
 TARGET: Final = "edge_target"
 WEIGHT: Final = "edge_weight"
 METHODS: Final = ("auto", "exact", "approximate")
+#: variables of a result of `neighbours`
+NEAR: Final[Variables] = {NEIGHBOUR: (SAMPLE, RANK), DISTANCE: (SAMPLE, RANK)}
+#: variables of a graph
+GRAPH: Final[Variables] = {SOURCE: (EDGE,), TARGET: (EDGE,), WEIGHT: (EDGE,), SAMPLE: (SAMPLE,)}
 
 
 class neighbours(Measured):
@@ -116,6 +122,7 @@ class affinity(Stage):
     """
 
     version: ClassVar[int] = 2
+    needs: ClassVar[Mapping[str, Variables]] = {"near": NEAR}
     mode = param.Selector(
         default="mean",
         objects=["mean", "binary", "mutual", "weighted", "rbf"],
@@ -146,9 +153,11 @@ class affinity(Stage):
         Raises
         ------
         ValueError
-            If there are fewer neighbours than `scale_rank`.
+            If there are fewer neighbours than `scale_rank`, they are of other samples, or a
+            distance is not finite.
         """
         index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
+        _check_near(index, distance)
         width, rank = scales(distance, sigma, scale_rank, "affinity")
         weights = WEIGHTS[mode](index, distance, width, rank)
         weights.eliminate_zeros()
@@ -162,11 +171,24 @@ class affinity(Stage):
         return describe(edges)
 
 
-def matrix(graph: xr.Dataset) -> csr_array:
-    """Return the sparse symmetric matrix (n, n) of a graph."""
-    n = graph.sizes[SAMPLE]
-    where = (graph[SOURCE].values, graph[TARGET].values)
-    return csr_array((graph[WEIGHT].values, where), shape=(n, n))
+def matrix(graph: xr.Dataset, where: str = "graph") -> csr_array:
+    """Return the sparse symmetric matrix (n, n) of a graph.
+
+    Raises
+    ------
+    ValueError
+        If edges join what is no sample, or a weight is negative or not finite.
+    """
+    n, ends, weights = graph.sizes[SAMPLE], _ends(graph), graph[WEIGHT].values
+    outside = int(((ends < 0) | (ends >= n)).any(axis=0).sum())
+    odd = int((~np.isfinite(weights) | (weights < 0)).sum())
+    if n == 0 or outside or odd:
+        raise ValueError(
+            f"{where}: needs a graph of samples with finite weights >= 0; got {n} samples, "
+            f"{outside} edges that end elsewhere and {odd} other weights. Select samples first, "
+            "then make their graph."
+        )
+    return csr_array((weights, tuple(ends)), shape=(n, n))
 
 
 def scales(
@@ -192,7 +214,10 @@ def scales(
 
 
 def _scale(mode: str, width: float, rank: int) -> dict[str, Any]:
-    return {"rbf": {"sigma": float(width)}, "weighted": {"scale_rank": int(rank)}}.get(mode, {})
+    used: dict[str, dict[str, Any]] = {
+        "rbf": {"sigma": float(width)}, "weighted": {"scale_rank": int(rank)}
+    }  # fmt: skip
+    return used.get(mode, {})
 
 
 def _check_count(n: int, k: int) -> None:
@@ -200,6 +225,22 @@ def _check_count(n: int, k: int) -> None:
         raise ValueError(
             f"neighbours: needs more samples than n_neighbours={k}; got {n}. Lower n_neighbours or "
             "add samples."
+        )
+
+
+def _ends(graph: xr.Dataset) -> Array:
+    return np.stack([graph[SOURCE].values, graph[TARGET].values])
+
+
+def _check_near(index: Array, distance: Array) -> None:
+    """Raise where neighbours (n, k) are not among the n samples (scipy would crash)."""
+    outside = int(((index < 0) | (index >= len(index))).sum())
+    odd = int((~np.isfinite(distance)).sum())
+    if not index.size or outside or odd:
+        raise ValueError(
+            f"affinity: needs neighbours among its samples at finite distances; got {len(index)} "
+            f"samples, {outside} neighbours that are none of them and {odd} other distances. "
+            "Select samples first, then find their neighbours."
         )
 
 

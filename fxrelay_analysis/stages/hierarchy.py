@@ -1,5 +1,6 @@
 """Clusterings from one tree of merges, and the tree itself as data."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from fxrelay.schema import CLUSTERING, N_CLUSTERS, SAMPLE
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage
 from fxrelay_analysis.stages.cluster import Clustering, Reals, checked_counts, solving, swept
 from fxrelay_analysis.stages.distances import PRECOMPUTED
@@ -29,6 +31,10 @@ DENDROGRAM: Final = CLUSTERING + "dendrogram"
 HEIGHT: Final = "height"
 MERGE: Final = "merge"
 LEAF: Final = "leaf"
+#: variables of a tree, in the order of scipy's columns
+TREE: Final[Variables] = dict.fromkeys(
+    ("merge_left", "merge_right", "merge_height", "merge_size"), (MERGE,)
+)
 LINKAGES: Final = (
     "ward", "average", "complete", "single", "weighted", "centroid", "median",
 )  # fmt: skip
@@ -137,6 +143,7 @@ class cut_dendrogram(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {"tree": TREE}
     height = Reals(1.0, low=0, doc="Greatest heights of a merge: a number or several, > 0.")
 
     @staticmethod
@@ -145,10 +152,21 @@ class cut_dendrogram(Stage):
 
         Merges are undone from the last one down to the first that is higher than `height`, so that
         clusters nest even where linkage centroid or median goes down again.
+
+        Raises
+        ------
+        ValueError
+            If the tree is not that of its samples, or a height is not finite.
         """
-        names = ("left", "right", "height", "size")
-        merges = np.stack([tree[f"merge_{name}"].values for name in names], axis=1)
+        merges = np.stack([tree[name].values for name in TREE], axis=1)
         n, rising = len(merges) + 1, np.maximum.accumulate(merges[:, 2])
+        if tree.sizes.get(SAMPLE, n) != n or not np.isfinite(rising).all():
+            raise ValueError(
+                f"cut_dendrogram: needs one merge less than samples, at finite heights; got "
+                f"{len(merges)} merges of {tree.sizes.get(SAMPLE, n)} samples, "
+                f"{int((~np.isfinite(merges[:, 2])).sum())} heights that are not finite. Pass the "
+                "whole result of stages.dendrogram."
+            )
         done = np.searchsorted(rising, height, side="right")
         labels = [cut(merges, n - int(count)) for count in done]
         coords = {SAMPLE: tree[SAMPLE]} if SAMPLE in tree.coords else {}

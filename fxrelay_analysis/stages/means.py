@@ -36,19 +36,31 @@ class mean_maps(Stage):
         Raises
         ------
         ValueError
-            If the maps lack samples of the clustering.
+            If the maps lack samples of the clustering, or one of those has a value that is not
+            finite.
         """
         sweep = sweep_of(clustering, "mean_maps")
         rows = matched(maps, sweep, "mean_maps")
         member = sweep.labels[:, :, None] == sweep.clusters
         flat = member.reshape(len(member), -1).astype(np.float64)
-        total = np.zeros((flat.shape[1], int(np.prod(maps.shape[1:]))))
+        total, bad = np.zeros((flat.shape[1], int(np.prod(maps.shape[1:])))), list[int]()
         for start, block in _blocks(rows):
-            values = np.abs(block) if magnitude else block
-            total += flat[start : start + len(block)].T @ values.reshape(len(block), -1)
+            values = (np.abs(block) if magnitude else block).reshape(len(block), -1)
+            bad += (start + np.flatnonzero(~np.isfinite(values).all(axis=1))).tolist()
+            if not bad:
+                total += flat[start : start + len(block)].T @ values
+        _need_finite(bad, len(member))
         with np.errstate(invalid="ignore"):
             mean = total / flat.sum(axis=0)[:, None]
         return _labelled(sweep, maps, mean)
+
+
+def _need_finite(bad: list[int], n: int) -> None:
+    if bad:
+        raise ValueError(
+            f"mean_maps: needs finite maps; got NaN or infinity in {len(bad)} of {n} samples, "
+            f"first at position {bad[0]} of the clustering. Drop them with .isel({SAMPLE}=...)."
+        )
 
 
 def _blocks(maps: xr.DataArray) -> Iterator[tuple[int, Array]]:

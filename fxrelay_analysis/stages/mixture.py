@@ -103,6 +103,8 @@ class extend_mixture(Mixture):
     ) -> xr.Dataset:
         """Return what `gaussian_mixture` does, of `new` by the mixtures fitted to `embedding`.
 
+        NaN likewise stands for components that a mixture does not have.
+
         Raises
         ------
         ValueError

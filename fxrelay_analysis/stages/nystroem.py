@@ -6,18 +6,29 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import xarray as xr
 
-from fxrelay.schema import EIGENVALUE
+from fxrelay.schema import COMPONENT, EIGENVALUE, SAMPLE
+from fxrelay_analysis.inputs import Variables, need_variables
 from fxrelay_analysis.stage import Stage
-from fxrelay_analysis.stages.crossing import MODES, crossed, edges, need_alike
+from fxrelay_analysis.stages.crossing import MODES, crossed, edges
 from fxrelay_analysis.stages.diffusion import DIFFUSION, DIFFUSION_EIGENVALUE, WALK_DEGREE
 from fxrelay_analysis.stages.distances import DISTANCE
-from fxrelay_analysis.stages.graph import scales
+from fxrelay_analysis.stages.graph import NEAR, scales
 from fxrelay_analysis.stages.points import placed
-from fxrelay_analysis.stages.preprocess import ids
+from fxrelay_analysis.stages.preprocess import checked, ids
 from fxrelay_analysis.stages.spectral import DEGREE, SPECTRAL
+from fxrelay_analysis.stages.sweeps import need_same_samples
 from fxrelay_analysis.threads import one_thread
 
 Array = np.ndarray[Any, Any]
+#: weights (m, n) of edges from new samples to old ones -> places (m, q) of the new on a map
+Operator = Callable[[Array], Array]
+#: variables of a spectral embedding, and of a diffusion map
+EMBEDDED: Final[Variables] = {
+    SPECTRAL: (SAMPLE, COMPONENT), EIGENVALUE: (COMPONENT,), DEGREE: (SAMPLE,)
+}  # fmt: skip
+WALKED: Final[Variables] = {
+    DIFFUSION: (SAMPLE, None), DIFFUSION_EIGENVALUE: (None,), WALK_DEGREE: (SAMPLE,)
+}  # fmt: skip
 VANISHING: Final = 1e-9  # eigenvalues of a walk that forgets at once: nothing extends
 
 
@@ -32,6 +43,7 @@ class nystroem(Stage):
     """
 
     version: ClassVar[int] = 2
+    needs: ClassVar[Mapping[str, Variables]] = {"near": NEAR}
 
     @staticmethod
     def compute(
@@ -47,12 +59,16 @@ class nystroem(Stage):
             If the graph was not made by `affinity`, the metric, the dims or the samples do not
             fit, rows of the embedding were scaled, or a value is not finite.
         """
-        name, operator = _operator(spectrum)
-        vectors, distance = spectrum[name].values, near[DISTANCE].values
-        need_alike(features, spectrum[name], "nystroem")
-        need_alike(features, near[DISTANCE], "nystroem")
+        walked = isinstance(spectrum, xr.Dataset) and DIFFUSION in spectrum
+        kind = {"spectrum": WALKED if walked else EMBEDDED}
+        need_variables("nystroem", ["spectrum"], kind, [spectrum])
+        name, distance = DIFFUSION if walked else SPECTRAL, near[DISTANCE].values
+        checked(features, "nystroem")
+        need_same_samples(features, spectrum[name], "nystroem", "map")
+        need_same_samples(features, near, "nystroem", "neighbours")
         mode, width, rank = _weighing(spectrum[name].attrs, distance)
-        flat = np.empty((len(new), vectors.shape[1]))
+        operator = _diffused(spectrum) if walked else _embedded(spectrum)
+        flat = np.empty((len(new), spectrum[name].shape[1]))
         with one_thread():
             for part, away in crossed(features, new, near.attrs["metric"], "nystroem"):
                 weights = edges(away, distance, mode, width, rank)
@@ -65,33 +81,35 @@ def _weighing(attrs: Mapping[str, Any], distance: Array) -> tuple[str, float, in
     if attrs.get("mode") not in MODES:
         raise ValueError(
             f"nystroem: needs an embedding of a graph from stages.affinity, which notes 'mode'; "
-            f"got attributes {', '.join(attrs) or 'none'}. Embed such a graph."
+            f"got attributes {', '.join(sorted(attrs)) or 'none'}. Embed such a graph."
         )
     return attrs["mode"], *scales(distance, attrs.get("sigma"), attrs.get("scale_rank"), "nystroem")
 
 
-def _operator(spectrum: xr.Dataset) -> tuple[str, Callable[[Array], Array]]:
-    """Return the name of the map, and how weights (m, n) to old samples place new ones on it."""
-    degree = spectrum[WALK_DEGREE if DIFFUSION in spectrum else DEGREE].values
-    degree = np.where(degree > 0, degree, 1)
-    if DIFFUSION in spectrum:
-        vectors, kept = spectrum[DIFFUSION].values, spectrum[DIFFUSION_EIGENVALUE].values
-        scaled = degree ** -float(spectrum[DIFFUSION].attrs["density"])
-        return DIFFUSION, lambda weights: _walked(weights * scaled, vectors, kept)
+def _diffused(spectrum: xr.Dataset) -> Operator:
+    vectors, kept = spectrum[DIFFUSION].values, spectrum[DIFFUSION_EIGENVALUE].values
+    scaled = _positive(spectrum[WALK_DEGREE]) ** -float(spectrum[DIFFUSION].attrs["density"])
+    return lambda weights: _walked(weights * scaled, vectors, kept)
+
+
+def _embedded(spectrum: xr.Dataset) -> Operator:
     vectors, values = spectrum[SPECTRAL].values, spectrum[EIGENVALUE].values
     if not np.allclose(np.linalg.norm(vectors, axis=0), 1):
         raise ValueError(
             "nystroem: needs eigenvectors of unit length; got others. Embed with unit_rows=False."
         )
-    if spectrum.attrs["laplacian"] == "unnormalised":
-        return SPECTRAL, lambda w: _over(w @ vectors, w.sum(axis=1)[:, None] - values)
-    if spectrum.attrs["laplacian"] == "random_walk":
-        return SPECTRAL, lambda w: _walked(w, vectors, 1 - values)
-    root = np.sqrt(degree)[:, None]
-    return (
-        SPECTRAL,
-        lambda w: _walked(w, vectors / root, 1 - values) * np.sqrt(w.sum(axis=1)[:, None]),
-    )
+    laplacian = spectrum[SPECTRAL].attrs["laplacian"]
+    if laplacian == "unnormalised":
+        return lambda w: _over(w @ vectors, w.sum(axis=1)[:, None] - values)
+    if laplacian == "random_walk":
+        return lambda w: _walked(w, vectors, 1 - values)
+    root = np.sqrt(_positive(spectrum[DEGREE]))[:, None]
+    return lambda w: _walked(w, vectors / root, 1 - values) * np.sqrt(w.sum(axis=1)[:, None])
+
+
+def _positive(degree: xr.DataArray) -> Array:
+    """Return degrees (n,), 1 for samples without edges."""
+    return np.where(degree.values > 0, degree.values, 1)
 
 
 def _walked(weights: Array, vectors: Array, kept: Array) -> Array:

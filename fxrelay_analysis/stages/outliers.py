@@ -1,6 +1,6 @@
 """How odd each sample is among the others: by neighbours, by spread, by likelihood."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -8,9 +8,10 @@ import param
 import xarray as xr
 
 from fxrelay.schema import SAMPLE
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stages.cluster import solving
 from fxrelay_analysis.stages.distances import DISTANCE
-from fxrelay_analysis.stages.graph import NEIGHBOUR
+from fxrelay_analysis.stages.graph import NEAR, NEIGHBOUR
 from fxrelay_analysis.stages.mixture import CONVERGED
 from fxrelay_analysis.stages.nearest import nearest
 from fxrelay_analysis.stages.points import Points, PointStage, dataset, points
@@ -95,6 +96,7 @@ class outliers(PointStage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {"near": NEAR}
     methods = param.ListSelector(
         default=list(METHODS), objects=list(METHODS), doc="Scores to compute."
     )
@@ -158,18 +160,11 @@ def _per_sample(values: Array, facts: dict[str, int]) -> xr.DataArray:
 
 def _near(given: Points, near: xr.Dataset | None, k: int, wanted: set[str]) -> Near:
     """Return the first k neighbours, those given or the nearest; none where nobody asks."""
-    x = given.scaled()
     if not wanted:
-        return Near(np.zeros((len(x), 0), int), np.zeros((len(x), 0)))
+        return Near(np.zeros((len(given.rows), 0), int), np.zeros((len(given.rows), 0)))
     if near is None:
-        return Near(*nearest(x, k))
-    if near.sizes.get(SAMPLE) != len(x) or not {NEIGHBOUR, DISTANCE} <= set(near):
-        raise ValueError(
-            f"outliers: needs the neighbours of {len(x)} samples; got "
-            f"{', '.join(map(str, near)) or 'nothing'} of {near.sizes.get(SAMPLE, 0)}. Use "
-            "stages.neighbours(features)."
-        )
-    need_same_samples(xr.Dataset(coords=given.ids), near, "outliers", "neighbours")
+        return Near(*nearest(given.scaled(), k))
+    need_same_samples(given.labelled(), near, "outliers", "neighbours")
     return Near(near[NEIGHBOUR].values[:, :k], near[DISTANCE].values[:, :k])
 
 

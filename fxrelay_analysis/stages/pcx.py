@@ -1,5 +1,6 @@
 """Prototypes of predictions: what a group of samples uses, and how a sample departs from it."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -7,11 +8,13 @@ import param
 import xarray as xr
 
 from fxrelay.schema import CHANNEL, CLUSTER, N_CLUSTERS, SAMPLE
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage
 from fxrelay_analysis.stages.mixture import LOG_LIKELIHOOD, RESPONSIBILITY
 from fxrelay_analysis.stages.points import dataset
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.prototypes import PROTOTYPE, nobody
+from fxrelay_analysis.stages.sweeps import need_same_samples
 
 Array = np.ndarray[Any, Any]
 CENTRE: Final = "prototype_mean"
@@ -35,6 +38,11 @@ class concept_prototypes(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {
+        "mixture": {
+            RESPONSIBILITY: (SAMPLE, N_CLUSTERS, CLUSTER), LOG_LIKELIHOOD: (SAMPLE, N_CLUSTERS)
+        }
+    }  # fmt: skip
     scaled = param.Boolean(
         False,
         doc="Deviations in standard deviations of the component, not in units of the vectors.",
@@ -57,13 +65,18 @@ class concept_prototypes(Stage):
         from scipy.stats import rankdata
 
         array = checked(vectors, "concept_prototypes")
-        _check(array, mixture)
+        if array.dims != (SAMPLE, CHANNEL):
+            raise ValueError(
+                f"concept_prototypes: needs vectors ('{SAMPLE}', '{CHANNEL}'); got {array.dims}. "
+                "Use stages.concept_vectors."
+            )
+        need_same_samples(array, mixture, "concept_prototypes", "mixture")
         x, ids = array.values.astype(np.float64), array[SAMPLE].values
-        share = mixture[RESPONSIBILITY].transpose(SAMPLE, N_CLUSTERS, CLUSTER).values
+        share = mixture[RESPONSIBILITY].values
         found = [_described(x, np.nan_to_num(part), scaled) for part in share.swapaxes(0, 1)]
         centre, spread, nearest, coverage, away = (np.stack(p) for p in zip(*found, strict=True))
         named = np.where(nearest >= 0, ids[nearest], nobody(ids.dtype)).astype(ids.dtype)
-        likely = mixture[LOG_LIKELIHOOD].transpose(SAMPLE, N_CLUSTERS).values
+        likely = mixture[LOG_LIKELIHOOD].values
         places = (N_CLUSTERS, CLUSTER)
         coords = {SAMPLE: array[SAMPLE], CHANNEL: array[CHANNEL]}
         return dataset(
@@ -76,20 +89,6 @@ class concept_prototypes(Stage):
                 ORDINARY: ((SAMPLE, N_CLUSTERS), (rankdata(likely, "min", axis=0) - 1) / len(x)),
             },
             coords | {name: mixture[name] for name in places},
-        )
-
-
-def _check(vectors: xr.DataArray, mixture: xr.Dataset) -> None:
-    needed = (RESPONSIBILITY, LOG_LIKELIHOOD)
-    wrong = [f"no '{name}'" for name in needed if name not in mixture]
-    if vectors.dims != (SAMPLE, CHANNEL):
-        wrong.append(f"vectors with dims {vectors.dims}")
-    elif not wrong and not np.array_equal(vectors[SAMPLE], mixture[SAMPLE]):
-        wrong.append("other samples, or another order of them")
-    if wrong:
-        raise ValueError(
-            f"concept_prototypes: needs vectors ('{SAMPLE}', '{CHANNEL}') and the mixture of them; "
-            f"got {'; '.join(wrong)}. Use concept_vectors, then gaussian_mixture."
         )
 
 

@@ -47,6 +47,10 @@ class Points(NamedTuple):
         """Return the rows (n, d), of unit length where that is asked for."""
         return unit(self.rows) if self.unit else self.rows
 
+    def labelled(self) -> xr.DataArray:
+        """Return the rows with the ids of their samples."""
+        return xr.DataArray(self.rows, self.ids, (SAMPLE, FEATURE))
+
     def first(self, k: int) -> Array:
         """Return the first k components (n, k), scaled; all columns if they are no components."""
         return self._replace(rows=self.rows[:, :k]).scaled() if self.spectral else self.scaled()

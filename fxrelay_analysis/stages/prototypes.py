@@ -40,11 +40,6 @@ class prototypes(PointStage):
         """
         sweep = sweep_of(clustering, "prototypes")
         given = points(embedding, "prototypes", unit_rows)
-        if len(given.rows) != len(sweep.labels):
-            raise ValueError(
-                f"prototypes: needs points of the {len(sweep.labels)} samples of the clustering; "
-                f"got {len(given.rows)}. Select the same samples in both."
-            )
         need_same_samples(embedding, clustering, "prototypes")
         ids = given.ids.get(SAMPLE, sweep.sample).values
         out = np.full((sweep.labels.shape[1], len(sweep.clusters)), nobody(ids.dtype), ids.dtype)

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 from fxrelay.schema import N_CLUSTERS
 from fxrelay_analysis.stages.cluster import LEADING, solving
 from fxrelay_analysis.stages.points import Points, PointStage, points
-from fxrelay_analysis.stages.sweeps import NOISE, Sweep, need_same_samples, sweep_of
-from fxrelay_analysis.stages.validity import cluster_array, clustering_of, width
+from fxrelay_analysis.stages.sweeps import NOISE, Sweep, clustering_of, need_same_samples, sweep_of
+from fxrelay_analysis.stages.validity import cluster_array, width
 
 Array = np.ndarray[Any, Any]
 SILHOUETTE: Final = "silhouette"
@@ -73,7 +73,8 @@ class silhouette(Validity):
             return float(values.mean()), out
 
         given = points(embedding, "silhouette", unit_rows)
-        return scored(given, clustering, (MEAN_SILHOUETTE, SILHOUETTE), score, leading)
+        names = (MEAN_SILHOUETTE, SILHOUETTE)
+        return scored("silhouette", given, clustering, names, score, leading)
 
 
 class calinski_harabasz(Validity):
@@ -105,7 +106,7 @@ class calinski_harabasz(Validity):
             return float(between / within) if within > 0 else np.inf, np.empty(0)
 
         names = (CALINSKI_HARABASZ, "")
-        return scored(given, clustering, names, score, leading)[CALINSKI_HARABASZ]
+        return scored(names[0], given, clustering, names, score, leading)[CALINSKI_HARABASZ]
 
 
 class davies_bouldin(Validity):
@@ -144,10 +145,12 @@ class davies_bouldin(Validity):
             ratio[(apart == 0) & (both == 0) | np.eye(k, dtype=bool)] = 0
             return float(ratio.max(axis=1).mean()), ratio.max(axis=1)
 
-        return scored(given, clustering, (DAVIES_BOULDIN, CLUSTER_DAVIES_BOULDIN), score, leading)
+        names = (DAVIES_BOULDIN, CLUSTER_DAVIES_BOULDIN)
+        return scored(names[0], given, clustering, names, score, leading)
 
 
 def scored(
+    where: str,
     given: Points,
     clustering: xr.DataArray | xr.Dataset,
     names: tuple[str, str],
@@ -161,14 +164,9 @@ def scored(
     ValueError
         If points and clustering are not of the same samples in one order.
     """
-    found = clustering_of(clustering, names[0])
-    sweep = sweep_of(found, names[0])
-    if len(sweep.labels) != len(given.rows):
-        raise ValueError(
-            f"{names[0]}: needs points and clustering of the same samples; got {len(given.rows)} "
-            f"and {len(sweep.labels)}. Pass what was clustered."
-        )
-    need_same_samples(xr.Dataset(coords=given.ids), found, names[0])
+    found = clustering_of(clustering, where)
+    sweep = sweep_of(found, where)
+    need_same_samples(given.labelled(), found, where)
     whole = np.full(sweep.labels.shape[1], np.nan)
     each = np.full((len(whole), width(sweep)), np.nan)
     with solving():

@@ -1,5 +1,6 @@
 """The spectrum of a graph: eigenvectors of its Laplacian as an embedding of the samples."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -7,8 +8,9 @@ import param
 import xarray as xr
 
 from fxrelay.schema import COMPONENT, EIGENVALUE, EMBEDDING, SAMPLE, describe
+from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage
-from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.graph import GRAPH, matrix
 from fxrelay_analysis.stages.laplacians import LAPLACIANS, eigenpairs, parts
 from fxrelay_analysis.stages.vectors import unit
 
@@ -35,6 +37,7 @@ class spectral_embedding(Stage):
     """
 
     version: ClassVar[int] = 2
+    needs: ClassVar[Mapping[str, Variables]] = {"graph": GRAPH}
     n_components = param.Integer(
         16, bounds=(1, None), doc="Eigenvectors; fewer where there are fewer samples."
     )
@@ -65,10 +68,10 @@ class spectral_embedding(Stage):
         """Return `embedding_spectral` (sample, component), `eigenvalue` and facts of the graph.
 
         These are `degree` and `connected` (which component, 0 the largest) of every sample, and the
-        numbers of connected components and of samples without edges. The attributes of the graph
-        are on the embedding, for `nystroem`.
+        numbers of connected components and of samples without edges. The embedding has the
+        attributes of the graph, and `laplacian`.
         """
-        weights = matrix(graph)
+        weights = matrix(graph, "spectral_embedding")
         count = min(n_components, weights.shape[0])
         values, vectors = eigenpairs(weights, count, laplacian, tolerance)
         degree, part = np.asarray(weights.sum(axis=1)).ravel(), parts(weights)
@@ -77,7 +80,7 @@ class spectral_embedding(Stage):
                 SPECTRAL: (
                     (SAMPLE, COMPONENT),
                     unit(vectors) if unit_rows else vectors,
-                    graph.attrs,
+                    graph.attrs | {"laplacian": laplacian},
                 ),
                 EIGENVALUE: (COMPONENT, values),
                 DEGREE: (SAMPLE, degree),
@@ -86,6 +89,5 @@ class spectral_embedding(Stage):
                 ISOLATED: ((), int((degree == 0).sum())),
             },
             coords={SAMPLE: graph[SAMPLE], COMPONENT: np.arange(count)},
-            attrs={"laplacian": laplacian},
         )
         return describe(ds)

@@ -15,8 +15,8 @@ from fxrelay_analysis.stages.hierarchy import agglomerative
 from fxrelay_analysis.stages.mixture import gaussian_mixture
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.spectral import SPECTRAL
-from fxrelay_analysis.stages.sweeps import Sweep, need_same_samples, sweep_of
-from fxrelay_analysis.stages.validity import cluster_array, clustering_of, width
+from fxrelay_analysis.stages.sweeps import Sweep, clustering_of, need_same_samples, sweep_of
+from fxrelay_analysis.stages.validity import cluster_array, width
 
 Array = np.ndarray[Any, Any]
 STABILITY: Final = "stability"
@@ -73,7 +73,8 @@ class stability(Stage):
     ) -> xr.Dataset:
         """Return `stability` ([sweep]), `stability_spread`, `cluster_stability` ([sweep], cluster).
 
-        `stability_spread` ([sweep]) is the standard deviation over draws.
+        `stability_spread` ([sweep]) is the standard deviation over draws. NaN where there is no
+        such cluster, or no draw had a sample of it.
 
         Raises
         ------
@@ -140,7 +141,7 @@ def _repeated(
                 f"stability: needs draws that {method} can cluster; got one of {len(rows)} of "
                 f"{len(array)} samples. Raise share, or leave it out. ({error})"
             ) from error
-        return sweep_of(clustering_of(result, "stability"), "stability").labels
+        return sweep_of(result, "stability").labels
 
     return again
 

@@ -1,5 +1,6 @@
 """What the clusters of a category tell: isolation, surplus, and the verdict: suspicion."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -7,12 +8,14 @@ import param
 import xarray as xr
 from scipy.sparse import csr_array
 
-from fxrelay.schema import N_CLUSTERS, SUSPICION
-from fxrelay_analysis.stage import Stage, labelled
+from fxrelay.schema import CLUSTER, N_CLUSTERS, SUSPICION
+from fxrelay_analysis.inputs import Variables
+from fxrelay_analysis.stage import Stage, labelled, variable
 from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
-from fxrelay_analysis.stages.graph import matrix
+from fxrelay_analysis.stages.graph import GRAPH, matrix
+from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.sweeps import need_same_samples
-from fxrelay_analysis.stages.validity import per_cluster
+from fxrelay_analysis.stages.validity import SIZE, per_cluster
 
 Array = np.ndarray[Any, Any]
 ISOLATION: Final = "isolation"
@@ -27,12 +30,13 @@ class isolation(Stage):
     """
 
     version: ClassVar[int] = 1
+    needs: ClassVar[Mapping[str, Variables]] = {"graph": GRAPH}
 
     @staticmethod
     def compute(graph: xr.Dataset, clustering: xr.DataArray) -> xr.DataArray:
-        """Return `isolation`, dims (n_clusters, cluster)."""
+        """Return `isolation`, dims (n_clusters, cluster); NaN where there is no such cluster."""
         need_same_samples(graph, clustering, "isolation")
-        weights = matrix(graph)
+        weights = matrix(graph, "isolation")
         return per_cluster(clustering, ISOLATION, lambda member, _: _isolation(weights, member))
 
 
@@ -49,7 +53,7 @@ class surplus(Stage):
     def compute(features: xr.DataArray, clustering: xr.DataArray) -> xr.DataArray:
         """Return `surplus`, dims (n_clusters, cluster); NaN where a cluster has no rest."""
         need_same_samples(features, clustering, "surplus")
-        x = features.values
+        x = checked(features, "surplus").values
 
         def score(member: Array, _: Array) -> float:
             if member.all():
@@ -73,6 +77,9 @@ class suspicion(Stage):
     """
 
     version: ClassVar[int] = 2
+    needs: ClassVar[Mapping[str, Variables]] = {
+        "scores": dict.fromkeys((SEPARABILITY, VALLEY), (N_CLUSTERS, CLUSTER))
+    }
     level = param.Number(
         0.01, bounds=(0, 1), doc="Greatest p-value of the valley around a cluster that counts."
     )
@@ -88,6 +95,8 @@ class suspicion(Stage):
         threshold: float,
     ) -> xr.Dataset:
         """Return `suspicion`, `flagged`, `chosen_n_clusters`, `suspicious_cluster` and its size."""
+        size = variable(size, SIZE, "suspicion").transpose(N_CLUSTERS, CLUSTER)
+        surplus = variable(surplus, SURPLUS, "suspicion").transpose(N_CLUSTERS, CLUSTER)
         count, reached = size.values, np.nan_to_num(scores[SEPARABILITY].values)
         own = scores[VALLEY].values <= level
         value = np.where(own, reached, np.minimum(reached, 1.0))

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from fxrelay.schema import CLUSTER, N_CLUSTERS, SAMPLE
+from fxrelay.schema import CLUSTER, CLUSTERING, N_CLUSTERS, SAMPLE
 from fxrelay_analysis.stage import labelled
 
 Array = np.ndarray[Any, Any]
@@ -68,16 +68,17 @@ class Sweep:
         return self.array(values, (CLUSTER,), {CLUSTER: self.clusters}, name)
 
 
-def sweep_of(clustering: xr.DataArray, where: str) -> Sweep:
-    """Return a clustering (sample, ...) as columns.
+def sweep_of(data: xr.DataArray | xr.Dataset, where: str) -> Sweep:
+    """Return a clustering (sample, ...), or the only one of a Dataset, as columns.
 
     Raises
     ------
     ValueError
         If it is empty, sample is not its first dimension, or labels are not integers >= -1.
     """
-    fine = isinstance(clustering, xr.DataArray) and clustering.dims[:1] == (SAMPLE,)
-    if not fine or clustering.size == 0 or clustering.dtype.kind not in "iub":
+    clustering = clustering_of(data, where)
+    fine = clustering.dims[:1] == (SAMPLE,) and clustering.size > 0
+    if not fine or clustering.dtype.kind not in "iub":
         got = f"dims {clustering.dims} of shape {clustering.shape}, {clustering.dtype}"
         raise ValueError(
             f"{where}: needs a clustering of integers with '{SAMPLE}' as its first dimension; got "
@@ -94,20 +95,41 @@ def sweep_of(clustering: xr.DataArray, where: str) -> Sweep:
     return Sweep(labels, shape, coords, clustering[SAMPLE].reset_coords(drop=True))
 
 
+def clustering_of(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
+    """Return a clustering, or the only one of a Dataset.
+
+    Raises
+    ------
+    ValueError
+        If a Dataset has none or several.
+    """
+    if not isinstance(data, xr.Dataset):
+        return data
+    named = [name for name in data.data_vars if str(name).startswith(CLUSTERING)]
+    if len(named) != 1:
+        raise ValueError(
+            f"{where}: needs a clustering, or a Dataset with one variable '{CLUSTERING}...'; got "
+            f"{', '.join(map(str, named)) or 'none'}. Pass the variable itself."
+        )
+    return data[named[0]]
+
+
 def need_same_samples(
     data: xr.DataArray | xr.Dataset,
     other: xr.DataArray | xr.Dataset,
     where: str,
     what: str = "clustering",
 ) -> None:
-    """Raise a ValueError if data and `other` name other samples, or in another order."""
-    if SAMPLE not in data.coords or SAMPLE not in other.coords:
+    """Raise a ValueError if data and `other` have other samples, or in another order."""
+    n, wanted = data.sizes.get(SAMPLE, 0), other.sizes.get(SAMPLE, 0)
+    named = SAMPLE in data.coords and SAMPLE in other.coords
+    if n == wanted and not (named and (data[SAMPLE].values != other[SAMPLE].values).any()):
         return
-    if not np.array_equal(data[SAMPLE].values, other[SAMPLE].values):
-        raise ValueError(
-            f"{where}: needs the samples of the {what} in its order; got other '{SAMPLE}' ids, "
-            f"or another order of them. Select them with .sel({SAMPLE}={what}.{SAMPLE})."
-        )
+    got = f"other '{SAMPLE}' ids, or another order of them" if n == wanted else f"{n}"
+    raise ValueError(
+        f"{where}: needs the {wanted} samples of the {what} in its order; got {got}. Select them "
+        f"with .sel({SAMPLE}={what}.{SAMPLE})."
+    )
 
 
 def matched(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
@@ -116,10 +138,14 @@ def matched(array: xr.DataArray, sweep: Sweep, where: str) -> xr.DataArray:
     Raises
     ------
     ValueError
-        If it lacks some of them.
+        If it lacks some of them, or is no array with sample as its first dimension.
     """
-    if not isinstance(array, xr.DataArray) or SAMPLE not in array.dims:
-        return array
+    if not isinstance(array, xr.DataArray) or array.dims[:1] != (SAMPLE,):
+        got = array.dims if isinstance(array, xr.DataArray) else type(array).__name__
+        raise ValueError(
+            f"{where}: needs an array with '{SAMPLE}' as its first dimension; got {got}. Pass a "
+            f"variable, or use .transpose('{SAMPLE}', ...)."
+        )
     ids = array[SAMPLE].to_index()
     place = ids.get_indexer(sweep.sample.to_index()) if ids.is_unique else np.array([-1])
     if (place < 0).any():

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import xarray as xr
 
-from fxrelay.schema import CLUSTER, CLUSTERING, COMPONENT, EIGENVALUE, N_CLUSTERS
+from fxrelay.schema import CLUSTER, COMPONENT, EIGENVALUE, N_CLUSTERS
 from fxrelay_analysis.stage import Stage, labelled, variable
 from fxrelay_analysis.stages.sweeps import Sweep, sweep_of
 
@@ -26,8 +26,20 @@ class eigengap(Stage):
 
     @staticmethod
     def compute(spectrum: xr.DataArray | xr.Dataset) -> xr.DataArray:
-        """Return `eigengap`, dim component: the gap after k eigenvalues at k - 1, NaN last."""
+        """Return `eigengap`, dim component: the gap after k eigenvalues at k - 1, NaN last.
+
+        Raises
+        ------
+        ValueError
+            If there are no eigenvalues in one row, or one is not finite.
+        """
         values = variable(spectrum, EIGENVALUE, "eigengap")
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise ValueError(
+                f"eigengap: needs finite eigenvalues ('{COMPONENT}',); got dims {values.dims} with "
+                f"{int((~np.isfinite(values)).sum())} other values. Pass the result of "
+                "spectral_embedding, or its 'eigenvalue'."
+            )
         steps = np.diff(values.values, append=np.nan)
         coords = {COMPONENT: np.arange(values.size)}
         return labelled(xr.DataArray(steps, coords, (COMPONENT,)), EIGENGAP)
@@ -41,33 +53,20 @@ class sizes(Stage):
     @staticmethod
     def compute(clustering: xr.DataArray | xr.Dataset) -> xr.DataArray:
         """Return `cluster_size`, dims ([sweep], cluster), NaN where there is no such cluster."""
-        return per_cluster(clustering, SIZE, lambda member, _: float(member.sum()))
-
-
-def clustering_of(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
-    """Return a clustering, or the only one of a Dataset.
-
-    Raises
-    ------
-    ValueError
-        If a Dataset has none or several.
-    """
-    if not isinstance(data, xr.Dataset):
-        return data
-    named = [name for name in data.data_vars if str(name).startswith(CLUSTERING)]
-    if len(named) != 1:
-        raise ValueError(
-            f"{where}: needs a clustering, or a Dataset with one variable '{CLUSTERING}...'; got "
-            f"{', '.join(map(str, named)) or 'none'}. Pass the variable itself."
-        )
-    return data[named[0]]
+        return per_cluster(clustering, SIZE, lambda member, _: float(member.sum()), "sizes")
 
 
 def per_cluster(
-    clustering: xr.DataArray | xr.Dataset, name: str, score: Callable[[Array, Array], float]
+    clustering: xr.DataArray | xr.Dataset,
+    name: str,
+    score: Callable[[Array, Array], float],
+    where: str = "",
 ) -> xr.DataArray:
-    """Return ``score(member, labels)`` of every cluster, dims ([sweep], cluster)."""
-    sweep = sweep_of(clustering_of(clustering, name), name)
+    """Return ``score(member, labels)`` of every cluster as `name`, dims ([sweep], cluster).
+
+    `where` is the stage, if it is called otherwise.
+    """
+    sweep = sweep_of(clustering, where or name)
     out = np.full((sweep.labels.shape[1], width(sweep)), np.nan)
     for row, labels in enumerate(sweep.labels.T):
         for cluster in range(int(labels.max()) + 1):

@@ -1,5 +1,7 @@
 """New samples on maps that exist: who was there stays, who is new lands among his like."""
 
+import itertools
+
 import hypothesis
 import numpy as np
 import pytest
@@ -204,41 +206,34 @@ def test_new_samples_have_the_features_of_the_old():
 def test_features_are_those_that_were_mapped():
     spectrum = stages.spectral_embedding(stages.affinity(NEAR))
     calls = {
-        "nystroem": (spectrum, NEAR, OLD[:30], NEW),
-        "extend_kernel_pca": (stages.kernel_pca(OLD), OLD[:30], NEW),
-        "extend_nearest": (OLD, OLD[:30], NEW),
-        "extend_clustering": (stages.kmeans(OLD), OLD[:30], NEW),
+        "nystroem": (spectrum, NEAR),
+        "extend_kernel_pca": (stages.kernel_pca(OLD),),
+        "extend_nearest": (OLD,),
+        "extend_clustering": (stages.kmeans(OLD),),
     }
-    for name, inputs in calls.items():
+    gots = {
+        "30": OLD[:30], "other 'sample' ids, or another order of them": OLD[::-1],
+    }  # fmt: skip
+    for name, (got, features) in itertools.product(calls, gots.items()):
         with pytest.raises(ValueError, match=name) as caught:
-            stages.STAGES[name](*inputs)
+            stages.STAGES[name](*calls[name], features, NEW)
         assert str(caught.value) == (
-            f"{name}: needs the features that were mapped; got 30 samples for 80 on the map. Pass "
-            "what the map was made of."
+            f"{name}: needs the 80 samples of the map in its order; got {got}. Select them with "
+            ".sel(sample=map.sample)."
         )
-    with pytest.raises(ValueError, match="extend_pca: needs a DataArray or a Dataset with"):
-        stages.extend_pca(spectrum, NEW)
+    with pytest.raises(ValueError, match="nystroem: needs the 80 samples of the neighbours"):
+        stages.nystroem(spectrum, NEAR.isel(sample=slice(None, None, -1)), OLD, NEW)
 
 
-def test_features_are_in_the_order_of_the_map():
+def test_a_map_has_what_an_extension_needs():
     spectrum = stages.spectral_embedding(stages.affinity(NEAR))
-    turned = OLD[::-1]
-    calls = {
-        "nystroem": [
-            (spectrum, NEAR, turned),
-            (spectrum, NEAR.isel(sample=slice(None, None, -1)), OLD),
-        ],
-        "extend_kernel_pca": [(stages.kernel_pca(OLD), turned)],
-        "extend_nearest": [(OLD, turned)],
-        "extend_clustering": [(stages.kmeans(OLD), turned)],
-    }
-    for name, inputs in [(name, i) for name, several in calls.items() for i in several]:
-        with pytest.raises(ValueError, match=name) as caught:
-            stages.STAGES[name](*inputs, NEW)
-        assert str(caught.value) == (
-            f"{name}: needs the samples of the map in its order; got other 'sample' ids, or "
-            "another order of them. Select them with .sel(sample=map.sample)."
-        )
+    with pytest.raises(ValueError, match="extend_pca") as caught:
+        stages.extend_pca(spectrum.rename(degree="pca_centre"), NEW)
+    assert str(caught.value) == (
+        "extend_pca: needs 'fitted' with embedding_pca (sample, any), pca_centre (feature), "
+        "pca_direction (any, feature); got no embedding_pca, pca_centre (sample), no "
+        "pca_direction. Pass the whole result of the stage that gives them."
+    )
 
 
 def test_only_graphs_whose_weights_are_known_extend():
@@ -247,7 +242,7 @@ def test_only_graphs_whose_weights_are_known_extend():
         stages.nystroem(stages.spectral_embedding(graph), NEAR, OLD, NEW)
     assert str(caught.value) == (
         "nystroem: needs an embedding of a graph from stages.affinity, which notes 'mode'; got "
-        "attributes long_name, units. Embed such a graph."
+        "attributes laplacian, long_name, units. Embed such a graph."
     )
 
 

@@ -269,17 +269,3 @@ def test_text_is_no_relevance():
     with pytest.raises(ValueError, match="normalize") as caught:
         stages.normalize(xr.DataArray([["a"]], dims=("sample", "feature")))
     assert str(caught.value) == "normalize: needs real numbers; got <U1. Use .astype(...)."
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["fisher", "surplus", "isolation", "prototypes", "stability", "silhouette",
-     "calinski_harabasz", "davies_bouldin", "extend_clustering"],
-)  # fmt: skip
-def test_samples_in_another_order_are_refused_and_not_mixed_up(name):
-    turned = LABELS.isel(sample=slice(None, None, -1))
-    inputs = [turned if item is LABELS else item for item in INPUTS[name]]
-    with pytest.raises(
-        ValueError, match=r"needs the samples of the (clustering|map) in its order; got"
-    ):
-        stages.STAGES[name](*inputs)

@@ -113,16 +113,16 @@ def test_degenerate_clusterings_have_scores():
 
 @SCORES
 def test_points_and_clusters_are_of_the_same_samples(name):
-    with pytest.raises(ValueError, match="same samples") as caught:
+    with pytest.raises(ValueError, match="needs the 90 samples") as caught:
         stages.STAGES[name](BLOBS[:50], FOUND)
     assert str(caught.value) == (
-        f"{ORACLES[name][0]}: needs points and clustering of the same samples; got 50 and 90. "
-        "Pass what was clustered."
+        f"{name}: needs the 90 samples of the clustering in its order; got 50. Select them with "
+        ".sel(sample=clustering.sample)."
     )
     with pytest.raises(ValueError, match="one variable") as fault:
         stages.STAGES[name](BLOBS, xr.Dataset({"a": FOUND}))
     assert str(fault.value) == (
-        f"{ORACLES[name][0]}: needs a clustering, or a Dataset with one variable 'clustering_...'; "
+        f"{name}: needs a clustering, or a Dataset with one variable 'clustering_...'; "
         "got none. Pass the variable itself."
     )
 
