@@ -24,6 +24,8 @@ PURITY: Final = "purity_"
 FOCUS: Final = "focus_"
 #: variables that are counted where no others are named
 USUAL: Final = (LABEL, PREDICTION)
+#: names of variables that the tables have themselves
+TAKEN: Final = {COUNT, CLUSTER}
 #: entries of the joint table that are still kept in memory
 MOST: Final = 50_000_000
 
@@ -124,6 +126,9 @@ def _coded(values: xr.DataArray) -> tuple[Array, Array]:
 def _check(sweep: Sweep, facts: xr.Dataset, given: list[str]) -> None:
     n = len(sweep.labels)
     wrong = [f"'{v}' has dims {facts[v].dims}" for v in given if facts[v].dims != (SAMPLE,)]
+    wrong += [
+        f"the name '{v}', which the tables have" for v in given if v in TAKEN | {*sweep.coords}
+    ]
     if SAMPLE in facts.sizes and facts.sizes[SAMPLE] != n:
         wrong.append(f"{facts.sizes[SAMPLE]} samples for a clustering of {n}")
     elif SAMPLE in facts.coords and not np.array_equal(facts[SAMPLE], sweep.sample):
@@ -131,7 +136,8 @@ def _check(sweep: Sweep, facts: xr.Dataset, given: list[str]) -> None:
     if wrong:
         raise ValueError(
             f"contingency: needs facts (sample,) of the clustering's samples; got "
-            f"{'; '.join(wrong)}. Select them with facts.sel(sample=clustering.sample)."
+            f"{'; '.join(wrong)}. Rename variables, select samples with "
+            "facts.sel(sample=clustering.sample)."
         )
 
 

@@ -154,8 +154,9 @@ class mds(PointStage):
 
     classical: eigenvectors of the centred squared distances (Torgerson 1952), exact where
     distances are Euclidean in as many axes. metric, nonmetric: SMACOF (de Leeuw 1977; Kruskal
-    1964), started from the classical map; the attribute ``stress`` is Kruskal's stress 1. Memory
-    O(n^2). To nonmetric, distances of 0 say nothing.
+    1964), started from the classical map; the attribute ``stress`` is Kruskal's stress 1,
+    ``converged`` tells whether SMACOF ended before its last step. Memory O(n^2). To nonmetric,
+    distances of 0 say nothing.
     """
 
     version: ClassVar[int] = 1
@@ -194,13 +195,15 @@ class mds(PointStage):
         with one_thread():
             away = apart(given, metric, "mds")
             flat, ordinal = classical(away, n_components), method == "nonmetric"
-            stress = _stress(away, pairwise(flat))
+            stress, taken = _stress(away, pairwise(flat)), 0
             if method != "classical" and away.any():
                 steps = {"n_init": 1, "max_iter": n_iterations, "eps": tolerance}
-                flat, stress = smacof(
-                    away, metric=not ordinal, init=flat, normalized_stress=True, **steps
-                )
-        return embedded(flat, given.ids, "mds", stress=float(stress))
+                flat, stress, taken = smacof(
+                    away, metric=not ordinal, init=flat, normalized_stress=True,
+                    return_n_iter=True, **steps,
+                )  # fmt: skip
+        facts = {"stress": float(stress), "converged": int(taken < n_iterations)}
+        return embedded(flat, given.ids, "mds", **facts)
 
 
 def classical(away: Array, count: int) -> Array:

@@ -11,6 +11,7 @@ import yaml
 
 from fxrelay.files import writable_folder, write_atomically
 from fxrelay.schema import (
+    CHANNEL,
     CLASS,
     CLUSTERING,
     COMPONENT,
@@ -26,6 +27,8 @@ from fxrelay.schema import (
     RELEVANCE,
     SAMPLE,
     TARGET,
+    X,
+    Y,
 )
 from fxrelay_analysis.store import NETCDF
 from fxrelay_analysis.virelay import attributions as parts
@@ -35,6 +38,8 @@ Array = np.ndarray[Any, Any]
 PROJECT, DATASET, ATTRIBUTIONS, ANALYSIS, LABELS = (
     "project.yaml", "dataset.h5", "attribution.h5", "analysis.h5", "label-map.json",
 )  # fmt: skip
+#: dims of what is written
+IMAGE: Final = (SAMPLE, CHANNEL, Y, X)
 #: samples that are written at once
 BLOCK: Final = 256
 
@@ -96,13 +101,14 @@ def write_project(
 def _check(ds: xr.Dataset, tree: xr.DataTree) -> None:
     wrong = [f"no '{n}'" for n in (RELEVANCE, INPUT) if n not in ds]
     wrong += [f"'{n}' with dims {ds[n].dims}" for n in (RELEVANCE, INPUT)
-              if n in ds and (ds[n].ndim != 4 or TARGET in ds[n].dims)]  # fmt: skip
+              if n in ds and _plain_dims(ds[n]) != IMAGE]  # fmt: skip
     wrong += [f"no '{LABEL}'"] * (LABEL not in ds and MULTI_HOT not in ds)
     wrong += [f"neither '{OUTPUT}' nor '{PREDICTION}'"] * (
         OUTPUT not in ds and PREDICTION not in ds
     )
     ids = ds.indexes[SAMPLE] if SAMPLE in ds.indexes else ds[SAMPLE].to_index()
-    for key, group in _groups(tree):
+    wrong += ["sample ids that are not unique"] * (not ids.is_unique)
+    for key, group in _groups(tree) if ids.is_unique else ():
         unknown = int((ids.get_indexer(group[SAMPLE].to_index()) < 0).sum())
         wrong += [f"category {key!r} with {unknown} samples that the Dataset lacks"] * bool(unknown)
     if wrong:
@@ -111,6 +117,11 @@ def _check(ds: xr.Dataset, tree: xr.DataTree) -> None:
             f"and an analysis of the same samples; got {'; '.join(wrong)}. Add what is missing; "
             f"pick one target with ds.isel({TARGET}=0)."
         )
+
+
+def _plain_dims(array: xr.DataArray) -> tuple[str, ...]:
+    """Return dims, those of inputs of another size without their ending."""
+    return tuple(str(d).removesuffix(f"_{INPUT}") for d in array.dims)
 
 
 def _groups(tree: xr.DataTree) -> Iterator[tuple[str, xr.Dataset]]:
@@ -122,7 +133,7 @@ def _groups(tree: xr.DataTree) -> Iterator[tuple[str, xr.Dataset]]:
 def _n_classes(ds: xr.Dataset) -> int:
     if CLASS in ds.sizes:
         return int(ds.sizes[CLASS])
-    return 1 + max(int(ds[n].max()) for n in (LABEL, PREDICTION) if n in ds)
+    return 1 + max(int(_read(ds[n]).max()) for n in (LABEL, PREDICTION) if n in ds)
 
 
 def _words(ds: xr.Dataset, n: int) -> list[tuple[str, str]]:
@@ -152,32 +163,38 @@ def _samples(file: Any, ds: xr.Dataset, images: Mapping[str, str], n_classes: in
         array = ds[variable]
         out = file.create_dataset(key, array.shape, np.float32)
         for start in range(0, len(array), BLOCK):
-            with NETCDF:
-                part = array.isel({SAMPLE: slice(start, start + BLOCK)}).compute(
-                    scheduler="synchronous"
-                )
-            out[start : start + BLOCK] = part.values
+            out[start : start + BLOCK] = _read(array.isel({SAMPLE: slice(start, start + BLOCK)}))
     small = np.uint16 if n_classes <= 2**16 else np.uint32
     label = ds[MULTI_HOT].astype(bool) if MULTI_HOT in ds else ds[LABEL].astype(small)
-    file[parts.LABEL] = label.values
+    file[parts.LABEL] = _read(label)
     ids = ds[SAMPLE].values
     file[parts.ID] = ids if ids.dtype.kind in "iuf" else np.array(ids.astype(str), object)
+
+
+def _read(array: xr.DataArray) -> Array:
+    """Return values, of lazy arrays on this thread alone."""
+    with NETCDF:
+        values: Array = array.compute(scheduler="synchronous").values
+    return values
 
 
 def _attributions(file: Any, ds: xr.Dataset, n_classes: int) -> None:
     _samples(file, ds, {parts.ATTRIBUTION: RELEVANCE}, n_classes)
     if OUTPUT in ds:
-        scores = ds[OUTPUT].values.reshape(ds.sizes[SAMPLE], -1)
+        scores = _read(ds[OUTPUT]).reshape(ds.sizes[SAMPLE], -1)
     else:
-        scores = np.arange(n_classes) == ds[PREDICTION].values[:, None]
+        scores = np.arange(n_classes) == _read(ds[PREDICTION])[:, None]
     file[parts.PREDICTION] = scores.astype(np.float32)
 
 
 def _analyses(file: Any, ds: xr.Dataset, tree: xr.DataTree, words: list[tuple[str, str]]) -> None:
-    ids, keys = ds[SAMPLE].to_index(), dict(words)
+    ids, variable = ds[SAMPLE].to_index(), str(tree.attrs.get("category", LABEL))
+    classes = _read(ds[variable]) if variable in ds else None
     for name, group in _groups(tree):
-        out = file.create_group(keys.get(str(group.attrs.get("category", name)), name))
-        out["index"] = ids.get_indexer(group[SAMPLE].to_index()).astype(np.uint32)
+        rows = ids.get_indexer(group[SAMPLE].to_index())
+        known = None if classes is None or not len(rows) else classes[rows[0]]
+        out = file.create_group(_key(str(group.attrs.get("category", name)), known, words) or name)
+        out["index"] = rows.astype(np.uint32)
         for variable in map(str, group.data_vars):
             if variable.startswith(EMBEDDING):
                 _embedding(out, group, variable)
@@ -186,6 +203,17 @@ def _analyses(file: Any, ds: xr.Dataset, tree: xr.DataTree, words: list[tuple[st
                     out[f"cluster/{key}"] = labels.astype(np.int32)
             elif group[variable].dtype == bool and group[variable].dims == (SAMPLE,):
                 out[f"cluster/{variable}"] = group[variable].values
+
+
+def _key(category: str, known: Any, words: list[tuple[str, str]]) -> str | None:
+    """Return the key of a category that is a class.
+
+    Several classes may have one name, so the class `known` of its samples counts first.
+    """
+    if isinstance(known, np.integer) and 0 <= known < len(words) and words[known][0] == category:
+        return words[known][1]
+    keys = [key for name, key in words if name == category]
+    return keys[0] if len(keys) == 1 else None
 
 
 def _embedding(out: Any, group: xr.Dataset, variable: str) -> None:

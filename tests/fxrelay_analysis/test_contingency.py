@@ -113,11 +113,14 @@ def test_what_does_not_fit_is_named_at_once():
         stages.contingency(FOUND, wrong.isel(sample=slice(0, 7)))
     assert str(caught.value) == (
         "contingency: needs facts (sample,) of the clustering's samples; got 'label' has dims "
-        "('sample', 'k'); 7 samples for a clustering of 8. Select them with "
+        "('sample', 'k'); 7 samples for a clustering of 8. Rename variables, select samples with "
         "facts.sel(sample=clustering.sample)."
     )
     with pytest.raises(ValueError, match="other sample ids, or another order of them"):
         stages.contingency(FOUND, KNOWN.isel(sample=slice(None, None, -1)))
+    for name in ("cluster", "n_clusters", "count"):
+        with pytest.raises(ValueError, match=rf"got the name '{name}', which the tables have\. "):
+            stages.contingency(FOUND, facts(**{name: [0] * 8}), variables=[name])
     with pytest.raises(ValueError, match="cluster labels >= -1") as caught:
         stages.contingency(FOUND - 2, KNOWN)
     assert str(caught.value) == (

@@ -135,6 +135,8 @@ def test_classical_scaling_rebuilds_a_plane():
 def test_metric_and_nonmetric_scaling_lower_the_stress():
     stress = {m: stages.mds(CLOUD, method=m).attrs["stress"] for m in ("classical", "metric")}
     assert stress["metric"] < stress["classical"]
+    assert stages.mds(CLOUD).attrs["converged"] == 1
+    assert stages.mds(CLOUD, n_iterations=1).attrs["converged"] == 0
     bent = rows(squareform(pdist(CLOUD[:, :2]) ** 2), "other")
     found = stages.mds(bent, method="nonmetric", metric="precomputed", n_iterations=1000)
     assert found.attrs["stress"] < 0.02  # only the order of distances counts

@@ -106,6 +106,28 @@ def test_all_that_is_missing_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_classes_of_one_name_keep_their_keys(tmp_path):
+    ds = explained(IDS["number"]).assign_coords({"class": ["ant", "bee", "ant"]})
+    tree = analysed(IDS["number"])
+    tree = xr.DataTree.from_dict({"/ant": tree["cat"].to_dataset().assign_attrs(category="ant")})
+    write_project(ds, tree, tmp_path)
+    with h5py.File(tmp_path / "analysis.h5") as file:
+        assert list(file) == ["00000002"]
+    tree.attrs["category"] = "unknown"
+    write_project(ds, tree, tmp_path)
+    with h5py.File(tmp_path / "analysis.h5") as file:
+        assert list(file) == ["ant"]
+
+
+def test_other_orders_of_dimensions_and_ids_that_are_not_unique_are_refused(tmp_path):
+    ds, tree = explained(IDS["number"]), analysed(IDS["number"])
+    with pytest.raises(ValueError, match=r"'input' with dims \('sample', 'y', 'x', 'channel'\)"):
+        write_project(ds.transpose("sample", "y", "x", "channel", ...)
+                      .assign(relevance=ds["relevance"]), tree, tmp_path)  # fmt: skip
+    with pytest.raises(ValueError, match="got sample ids that are not unique"):
+        write_project(ds.assign_coords(sample=np.zeros(8, int)), tree, tmp_path)
+
+
 @pytest.mark.external
 def test_virelay_opens_what_was_written(tmp_path):
     model = pytest.importorskip("virelay.model")
