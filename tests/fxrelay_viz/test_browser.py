@@ -86,9 +86,11 @@ def visit(browser: Any, address: str) -> Iterator[Visitor]:
 
 @pytest.fixture
 def opened(visit: Visitor) -> Visit:
-    """Open the most suspicious class."""
+    """Open the most suspicious class, and select nothing."""
     one = visit()
     one.open()
+    one.page.keyboard.press("Escape")
+    selected(one, "0 of 183")
     return one
 
 
@@ -105,6 +107,10 @@ def test_find_the_clever_hans(visit: Visitor, tmp_path: Path):
     assert "digit 3" in first
     assert "flagged" in first
     one.open()
+    selected(one, "91 of 183")
+    one.see(".verdict", "91 of 183 samples, stands")
+    assert page.locator(".verdict figure img").count() == 3
+    page.keyboard.press("Escape")
     one.see(".bar-line", "Whole class")
 
     one.tool("lasso-select")
@@ -219,7 +225,7 @@ def test_what_a_screen_reader_needs(opened: Visit):
     page = opened.page
     page.locator(".grid .tile").first.click()
     page.locator(".detail .large img").first.wait_for()
-    for tab in ("Clusters", "Compare", "Notes", "Sample"):
+    for tab in ("Why", "Clusters", "Compare", "Notes", "Sample"):
         page.get_by_role("group", name="What to show").get_by_text(tab).click()
         page.locator('[aria-pressed="true"]', has_text=tab).wait_for()
         assert page.evaluate(NAMELESS) == []
@@ -230,7 +236,7 @@ def test_what_a_screen_reader_needs(opened: Visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
+@pytest.mark.parametrize("size", [(700, 900), (1024, 768), (1920, 1080)])
 def test_nothing_is_cut_off(visit: Visitor, scheme: str, size: tuple[int, int], tmp_path: Path):
     one = visit(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     one.page.locator(".ranking .row").first.wait_for()
@@ -245,9 +251,38 @@ def test_nothing_is_cut_off(visit: Visitor, scheme: str, size: tuple[int, int], 
     one.page.screenshot(path=tmp_path / "page.png")
 
 
+def test_a_cluster_is_hidden_and_shown_alone(opened: Visit, visit: Visitor):
+    page = opened.page
+    page.get_by_label("Hide Cluster 0").click()
+    selected(opened, "0 of 91")
+    opened.see(".bar-line", "Shown clusters")
+    page.keyboard.press("Escape")
+    page.get_by_label("Contours").select_option("colour")
+    opened.drag((0.02, 0.02), (0.98, 0.98))
+    selected(opened, "91 of 91")
+    page.wait_for_timeout(300)
+    again = visit(page.url)
+    selected(again, "91 of 91")
+    page.get_by_text("Show all").click()
+    selected(opened, "183 of 183")
+    page.get_by_label("Hide Cluster 1").click(modifiers=["Shift"])
+    selected(opened, "91 of 91")
+    page.get_by_label("Hide Cluster 1").click(modifiers=["Shift"])
+    selected(opened, "183 of 183")
+
+
+def test_the_scatter_matrix_chooses_the_axes(opened: Visit):
+    page = opened.page
+    page.get_by_label("Embedding").select_option("spectral")
+    cell = page.get_by_label("Axis 2 across, axis 4 up")
+    cell.click()
+    page.locator('.matrix [aria-pressed="true"]', has_text="2·4").wait_for()
+    assert [page.locator(f'select[data-value="{n}"]').input_value() for n in "xy"] == ["1", "3"]
+
+
 def test_two_embeddings_are_linked(opened: Visit):
     page = opened.page
-    page.get_by_label("Beside it").select_option("spectral")
+    page.get_by_label("Second plot").select_option("spectral")
     page.wait_for_function("() => frames_of().length === 2 && Bokeh.documents[0].is_idle")
     opened.drag((0.02, 0.02), (0.5, 0.98), plot=1)
     selected(opened, "91 of 183")
