@@ -21,7 +21,7 @@ class Analysis:
     Parameters
     ----------
     groups : DataTree, or mapping of name to Dataset
-        A group per category and the group `ranking`.
+        A group per category and the group `ranking`; ``attrs`` hold the recipe, where it has one.
 
     Raises
     ------
@@ -30,6 +30,7 @@ class Analysis:
     """
 
     def __init__(self, groups: xr.DataTree | Mapping[str, xr.Dataset]) -> None:
+        self.attrs: Mapping[str, Any] = dict(getattr(groups, "attrs", {}))
         if isinstance(groups, xr.DataTree):
             groups = {str(n): node.to_dataset() for n, node in groups.children.items()}
         self.groups = groups

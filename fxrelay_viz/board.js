@@ -44,10 +44,12 @@ const download = ({ name, mime, data }) => {
 const copy = async button => {
   const told = button.textContent
   try {
-    await navigator.clipboard.writeText(location.href)
+    const part = button.dataset.value
+    const text = part ? button.closest("dialog").querySelector(part).textContent : location.href
+    await navigator.clipboard.writeText(text)
     button.textContent = "Copied"
   } catch {
-    button.textContent = "Copy the address bar"
+    button.textContent = "Select and copy it by hand"
   }
   setTimeout(() => { button.textContent = told }, 1600)
 }

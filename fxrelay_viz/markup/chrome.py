@@ -71,15 +71,40 @@ def message(text: str) -> str:
     return f'<div class="alert" role="alert"><p>{escape(text)}</p>{close}</div>'
 
 
-def status(provenance: Mapping[str, str]) -> str:
-    """Return the line at the bottom: what made the data."""
+def status(
+    provenance: Mapping[str, str], more: Mapping[str, str] | None = None, recipe: str = ""
+) -> str:
+    """Return the line at the bottom: what made the data, and a dialog that tells all of it.
+
+    Parameters
+    ----------
+    provenance, more : mappings of str to str
+        What the line tells, and what only the dialog does; empty texts are left out.
+    recipe : str
+        The recipe of the analysis.
+    """
     items = "".join(
         f'<span title="{escape(v)}" class="{"long" if len(v) > MOST_SHORT else "short"}">'
         f"<i>{escape(k)}</i> {escape(_short(v))}</span>"
         for k, v in provenance.items()
         if v
     )
-    return f'<footer aria-label="Provenance">{items}</footer>'
+    about = button("dialog", "about", "About this data", "link")
+    told = facts({k: v for k, v in {**provenance, **(more or {})}.items() if v})
+    return (
+        f'<footer aria-label="Provenance">{about}{items}</footer>'
+        f"{_dialog('about', 'About this data', told + _recipe(recipe))}"
+    )
+
+
+def _recipe(text: str) -> str:
+    if not text:
+        return ""
+    copy = button("copy", "pre", "Copy the recipe")
+    return (
+        f"<details><summary>Recipe of the analysis</summary><pre>{escape(text)}</pre>{copy}"
+        "<p><code>fxrelay analyze --recipe analysis.nc</code> repeats it.</p></details>"
+    )
 
 
 def _short(text: str, most: int = 44) -> str:

@@ -44,7 +44,7 @@ def message(session: Session) -> str:
 def status(session: Session) -> str:
     """Return what made the data."""
     attrs, project = session.project.ds.attrs, session.project
-    return markup.status({
+    made = {
         "project": project.name,
         "samples": f"{len(project.index):,}",
         "model": str(attrs.get(schema.MODEL, "")),
@@ -53,7 +53,21 @@ def status(session: Session) -> str:
         "analysis": project.analysis,
         "versions": _versions(attrs.get(schema.VERSIONS, "")),
         "created": str(attrs.get(schema.CREATED, ""))[:16].replace("T", " "),
-    })  # fmt: skip
+    }
+    known = project.tree.attrs
+    more = {
+        "model digest": str(attrs.get(schema.MODEL_DIGEST, "")),
+        "steps left out": str(known.get("left_out", "")).replace("\n", ", "),
+        "steps that failed here": _failed(session),
+    }
+    return markup.status(made, more, str(known.get("recipe", "")))
+
+
+def _failed(session: Session) -> str:
+    """Return why steps of the analysis failed in the open category, or ""."""
+    if not session.state.category or session.category.group is None:
+        return ""
+    return str(session.category.group.attrs.get("failed", ""))
 
 
 def _versions(value: Any) -> str:

@@ -53,7 +53,7 @@ def histogram(text: str) -> insight.Histogram:
 EVERY = {
     "header": lambda t: markup.header(t, True, [choice(t)], t, {t: t}),
     "message": lambda t: markup.message(t),
-    "status": lambda t: markup.status({t: t}),
+    "status": lambda t: markup.status({t: t}, {t: t}, t),
     "ranking": lambda t: markup.ranking([Rank(t, 1.0)], {t: [t]}, 0, 10),
     "choices": lambda t: markup.choices({t: [choice(t)]}),
     "tools": lambda t: markup.tools({t: t}, t, 1, 2, True, False),

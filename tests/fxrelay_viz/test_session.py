@@ -373,3 +373,16 @@ def test_a_link_with_a_strange_hidden_cluster_hides_nothing(opened: Session):
     opened.load({"category": "digit 3", "hidden": [7]}, ())
     assert opened.state.hidden == []
     assert "has no hidden" in opened.message
+
+
+def test_all_that_made_the_data_is_told(data):
+    ds, tree = data
+    told = tree.copy()
+    told.attrs |= {"recipe": '[[steps]]\nname = "<kmeans>"', "left_out": "umap\npca"}
+    told["digit 3"].attrs["failed"] = "tsne: too few samples"
+    session = Session(Workspace.of(Project(ds, told)))
+    assert "&lt;kmeans&gt;" in html(session, "status")
+    assert "umap, pca" in html(session, "status")
+    assert "too few samples" not in html(session, "status")
+    act(session, "open", "digit 3")
+    assert "tsne: too few samples" in html(session, "status")
