@@ -37,17 +37,19 @@ window.frames_of = () => {
   }
   return found.sort((a, b) => a[0] - b[0])
 }
-window.painted = (selector, count) => {
-  const images = deep(selector + ":not([data-stale])")
+window.painted = (selector, count, roots = []) => {
+  const fresh = selector + ":not([data-stale])"
+  const images = roots.length ? roots.flatMap(r => [...r.querySelectorAll(fresh)]) : deep(fresh)
   return images.length >= count && images.every(i => i.complete && i.naturalWidth)
 }
 window.begin = (event, selector, count) => {
-  for (const image of deep(selector)) image.dataset.stale = "1"
+  const old = deep(selector), roots = [...new Set(old.map(image => image.getRootNode()))]
+  for (const image of old) image.dataset.stale = "1"
   window.taken = new Promise(done => {
     let start = 0
     setTimeout(() => done(NaN), 10000)
     addEventListener(event, () => { start = performance.now() }, {capture: true, once: true})
-    const look = () => start && painted(selector, count)
+    const look = () => start && painted(selector, count, roots)
       ? done(performance.now() - start) : requestAnimationFrame(look)
     look()
   })
@@ -74,6 +76,7 @@ class Visit:
     ----------
     browser : playwright Browser
     address : str
+        "" opens a blank page.
     **options
         For the new page, such as ``color_scheme="dark"``.
     """
@@ -86,9 +89,14 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._said)
-        start = time.perf_counter()
+        self.started = 0.0
+        if address:
+            self.go(address)
+
+    def go(self, address: str) -> None:
+        """Ask for an address."""
+        self.started = time.perf_counter()
         self.page.goto(address, wait_until="commit")
-        self.started = start
 
     def _said(self, message: Any) -> None:
         if message.type == "error":
@@ -106,6 +114,7 @@ class Visit:
             f"() => window.Bokeh?.documents?.[0]?.is_idle && frames_of().length && "
             f"painted('{GRID}', {images})",
             timeout=120_000,
+            polling=50,
         )
         return time.perf_counter() - self.started
 

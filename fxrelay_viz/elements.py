@@ -14,7 +14,7 @@ from fxrelay_viz.clouds import Cloud, glyphs
 from fxrelay_viz.geometry import Extent, extent
 from fxrelay_viz.palette import GREY
 from fxrelay_viz.raster import rasterize
-from fxrelay_viz.theme import ACCENT, INK, point_size, style
+from fxrelay_viz.theme import ACCENT, OUTLINE, RING, point_size, style
 
 __all__ = ["Cloud", "eigenvalues", "points", "raster", "regions", "ring"]
 
@@ -67,17 +67,13 @@ def raster(cloud: Cloud, view: Extent | None = None, size: tuple[int, int] = (70
 def regions(outlines: Sequence[np.ndarray]) -> hv.Path:
     """Draw the outlines of boxes and lassos, each of shape (m, 2), closed."""
     closed = [np.concatenate([o, o[:1]]) for o in outlines if len(o)]
-    return hv.Path(closed, kdims=["x", "y"]).opts(
-        color=ACCENT, line_width=1.5, line_dash="dashed", alpha=0.8, backend="bokeh"
-    )
+    return hv.Path(closed, kdims=["x", "y"]).opts(**OUTLINE, backend="bokeh")
 
 
 def ring(xy: np.ndarray) -> hv.Points:
     """Mark points with a ring, shape (m, 2); none is allowed."""
     element = hv.Points(np.asarray(xy, dtype=float).reshape(-1, 2), kdims=["x", "y"])
-    return element.opts(
-        size=15, fill_alpha=0, line_color=INK, line_width=2, color=INK, backend="bokeh"
-    )
+    return element.opts(**RING, backend="bokeh")
 
 
 def eigenvalues(values: np.ndarray, k: int | None = None) -> Any:

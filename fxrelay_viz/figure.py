@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import holoviews as hv
 import numpy as np
+from bokeh.models import ColumnDataSource
 
 from fxrelay_viz import elements
 from fxrelay_viz.clouds import Cloud
 from fxrelay_viz.geometry import Extent
 from fxrelay_viz.palette import GREY, Colouring
 from fxrelay_viz.sketching import Sketch
-from fxrelay_viz.theme import point_size, style
+from fxrelay_viz.theme import CONTOUR, OUTLINE, RING, point_size, style
 
 TOOLS: Final = ("box_select", "lasso_select", "pan", "box_zoom", "wheel_zoom")
 #: two points of two colours, one of them selected, so that HoloViews makes a column of each style
@@ -28,7 +29,7 @@ NO_IMAGE: Final[Mapping[str, Any]] = {"image": [], "x": [], "y": [], "dw": [], "
 
 
 def overlay(made: Callable[[Any, Any], None]) -> hv.Overlay:
-    """Return the layers of a plot: raster, glyphs, contours, outlines, rings.
+    """Return the layers of a plot that HoloViews makes: a raster and glyphs.
 
     Parameters
     ----------
@@ -36,18 +37,20 @@ def overlay(made: Callable[[Any, Any], None]) -> hv.Overlay:
         Hook that gets the plot of each figure.
     """
     blank = hv.RGB(np.zeros((1, 1, 4), np.uint8), bounds=(0, 0, 1, 1), vdims=[*"RGBA"])
-    nothing = np.zeros((0, 2))
-    lines = hv.Path([]).opts(line_width=1.2, alpha=0.8, backend="bokeh")
-    layers = (blank, elements.points(SAMPLE), lines, elements.regions([]), elements.ring(nothing))
     fixed = [
         layer.opts(tools=list(TOOLS), default_tools=[], apply_ranges=False, responsive=True,
                    backend="bokeh")
-        for layer in layers
+        for layer in (blank, elements.points(SAMPLE))
     ]  # fmt: skip
     return hv.Overlay(fixed).opts(
         responsive=True, active_tools=["box_select", "wheel_zoom"], toolbar="above",
         show_legend=False, hooks=[made, style], backend="bokeh",
     )  # fmt: skip
+
+
+def warm() -> None:
+    """Make what the first figure needs, so that nobody waits for it later."""
+    hv.renderer("bokeh").get_plot(overlay(lambda plot, element: None))
 
 
 class Figure:
@@ -62,10 +65,12 @@ class Figure:
     def __init__(self, plot: Any) -> None:
         self.model = plot.state
         layers = [layer.handles["glyph_renderer"] for layer in plot.subplots.values()]
-        self._image, self._points, self._contours, self._regions, self._ring = layers
-        self._contours.glyph.line_color = "colour"
-        for above in (self._regions, self._ring):  # alone repainted while the pointer moves
-            above.level = "overlay"
+        self._image, self._points = layers
+        lines, points = self.model.multi_line, self.model.scatter
+        self._contours = lines("xs", "ys", line_color="colour", source=_empty("colour"), **CONTOUR)
+        # what lies above everything is repainted alone, while the pointer moves for instance
+        self._regions = lines("xs", "ys", source=_empty(), level="overlay", **OUTLINE)
+        self._ring = points("x", "y", source=_empty(), level="overlay", **RING)
 
     def draw(self, found: Sketch) -> None:
         """Draw a cloud."""
@@ -122,6 +127,10 @@ class Figure:
 
         self.model.on_change("inner_width", measured)
         self.model.on_change("inner_height", measured)
+
+
+def _empty(*more: str) -> ColumnDataSource:
+    return ColumnDataSource({name: [] for name in ("x", "y", "xs", "ys", *more)})
 
 
 def _paths(lines: Sequence[np.ndarray]) -> Mapping[str, Any]:

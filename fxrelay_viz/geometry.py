@@ -90,10 +90,11 @@ def extent(points: np.ndarray, padding: float = 0.04, aspect: float | None = Non
     left, bottom, right, top : float
         (-1, -1, 1, 1) where no point is finite; never without area.
     """
-    finite = points[np.isfinite(points).all(axis=1)]
-    if not len(finite):
+    low, high = _ends(points)
+    if not np.isfinite([low, high]).all():  # some points are not
+        low, high = _ends(points[np.isfinite(points).all(axis=1)])
+    if not np.isfinite([low, high]).all():  # all of them
         return -1.0, -1.0, 1.0, 1.0
-    low, high = finite.min(axis=0).astype(float), finite.max(axis=0).astype(float)
     middle, half = (low + high) / 2, (high - low) / 2
     half = np.where(half > 0, half, 0.5 * max(half.max(), 1e-9) or 0.5) * (1 + 2 * padding)
     if aspect is not None:
@@ -101,6 +102,12 @@ def extent(points: np.ndarray, padding: float = 0.04, aspect: float | None = Non
         half = np.array([tall * aspect, tall])
     left, bottom, right, top = (float(v) for v in (*(middle - half), *(middle + half)))
     return left, bottom, right, top
+
+
+def _ends(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest coordinates; column by column, which is fast."""
+    ends = [(column.min(initial=np.inf), column.max(initial=-np.inf)) for column in points.T]
+    return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
 
 
 def inside(points: np.ndarray, view: Extent) -> np.ndarray:

@@ -11,10 +11,13 @@ from bokeh import events
 from fxrelay_viz.clouds import Cloud, is_raster
 from fxrelay_viz.figure import Figure, overlay
 from fxrelay_viz.geometry import extent
+from fxrelay_viz.later import Later
 from fxrelay_viz.palette import Colouring
 from fxrelay_viz.sketching import USUAL, Sketch, Sketcher
 
 EMPTY: Final = Cloud(np.zeros((0, 2)), Colouring(np.zeros(0, int), (), (), ()), np.zeros(0, bool))
+#: a page that is being laid out changes its size several times within so many milliseconds
+SETTLING: Final = 120
 #: a raster is never drawn larger, whatever a browser asks for
 MOST_PIXELS: Final = 2048
 
@@ -51,7 +54,7 @@ class EmbeddingPlot:
         self._outlines: Sequence[np.ndarray] = ()
         self._contours: Sequence[tuple[np.ndarray, str]] = ()
         self._figure: Figure | None = None
-        self._sketcher = Sketcher(self._take)
+        self._sketcher, self._settled = Sketcher(self._take), Later(self._refit, SETTLING)
         self.pane = pn.pane.HoloViews(
             None, backend="bokeh", sizing_mode="stretch_both", min_height=240, linked_axes=False
         )
@@ -195,9 +198,13 @@ class EmbeddingPlot:
         size = (min(width, MOST_PIXELS), min(height, MOST_PIXELS))
         if min(size) > 0 and size != self._size:
             self._size = size
-            if self._view == self._home:
-                self._fit()
-            self._draw()
+            self._settled.ask()
+
+    def _refit(self) -> None:
+        """Draw at another size; what was shown whole is shown whole again."""
+        if self._view == self._home:
+            self._fit()
+        self._draw()
 
 
 def _weakly(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -8,11 +8,11 @@ from typing import Any, Final
 import panel as pn
 import xarray as xr
 
+from fxrelay_viz import figure, giveback, raster
 from fxrelay_viz.app import Viewer
 from fxrelay_viz.images import Gallery
 from fxrelay_viz.links import Links
 from fxrelay_viz.project import Project
-from fxrelay_viz.raster import warm
 from fxrelay_viz.workspace import Workspace
 
 LOOPBACK: Final = ("localhost", "127.0.0.1")
@@ -76,7 +76,10 @@ def serve(
     gallery, links = Gallery(served=True), Links(workspace.get().notes)
     port = free_port(address, port)
     keywords = _guarded(address, port, password) | keywords
-    warm()
+    figure.warm()
+    raster.warm()
+    if not keywords.get("threaded"):  # a process that does nothing else
+        giveback.keep()
     if PAGE not in pn.config.raw_css:
         pn.config.raw_css.append(PAGE)
     return pn.serve(

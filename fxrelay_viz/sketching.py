@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import panel as pn
 
 from fxrelay_viz.clouds import Cloud, glyphs, is_raster
 from fxrelay_viz.geometry import Extent
+from fxrelay_viz.later import served_document
 from fxrelay_viz.raster import rasterize
 
 #: so many rasters without a selection are kept for other sessions that look at the same
@@ -91,8 +91,8 @@ class Sketcher:
 
     def ask(self, cloud: Cloud, view: Extent, size: tuple[int, int] | None) -> None:
         """Draw a cloud, now or soon; a large one not before the browser told the size."""
-        document = pn.state.curdoc
-        if not cloud.is_large or document is None or document.session_context is None:
+        document = served_document()
+        if document is None or not cloud.is_large:
             self._next = None
             self._done(sketch(cloud, view, size or USUAL))
         elif size is not None:

@@ -9,6 +9,10 @@ ACCENT: Final = "#3f74bf"
 INK: Final = "#e0418a"
 RULE: Final = "#8a93a355"
 SOFT: Final = "#828b99"
+#: outlines of what was selected, rings around points, lines of equal density; names as of Bokeh
+OUTLINE: Final = {"color": ACCENT, "line_width": 1.5, "line_dash": "dashed", "alpha": 0.8}
+RING: Final = {"size": 15, "fill_alpha": 0, "line_color": INK, "line_width": 2, "color": INK}
+CONTOUR: Final = {"line_width": 1.2, "alpha": 0.8}
 #: so many points are drawn large
 FEW: Final = 2_000
 

@@ -9,7 +9,8 @@ import panel as pn
 import pytest
 
 import fxrelay_viz
-from fxrelay_viz.serve import MOST_UPLOAD
+from fxrelay_viz import giveback
+from fxrelay_viz.serve import MOST_UPLOAD, UNUSED
 from fxrelay_viz.workspace import Workspace
 
 
@@ -18,6 +19,7 @@ def called(monkeypatch) -> dict:
     """Keywords that `panel.serve` gets."""
     found: dict = {}
     monkeypatch.setattr(pn, "serve", lambda apps, **keywords: found.update(keywords))
+    monkeypatch.setattr(giveback, "keep", lambda: found.update(kept=True))
     return found
 
 
@@ -26,6 +28,7 @@ def test_only_this_machine_by_default(data, called):
         warnings.simplefilter("error")
         fxrelay_viz.serve(*data, port=0)
     assert called["address"] == "localhost"
+    assert called["kept"]
     port = called["port"]
     assert port > 0
     assert called["websocket_origin"] == [f"localhost:{port}", f"127.0.0.1:{port}"]
@@ -69,6 +72,12 @@ def port(project):
     found = next(iter(pn.state._servers.values()))[0].port
     yield found
     pn.state.kill_all_servers()
+
+
+def test_sessions_end_soon_after_their_page(port):
+    server = next(iter(pn.state._servers.values()))[0]
+    assert server._tornado._unused_session_lifetime_milliseconds == UNUSED
+    assert server._tornado._check_unused_sessions_milliseconds == UNUSED // 2
 
 
 def test_a_page_of_another_origin_gets_no_session(port):
