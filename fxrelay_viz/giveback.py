@@ -30,9 +30,7 @@ def give_back_soon() -> None:
     Figures and documents refer to each other in circles, which Python frees only when it collects,
     and the C library keeps what was freed until it is asked to trim its heap.
     """
-    for timer in #: so many new objects, and smaller collections, before a collection of each size
-RARELY: Final = (20_000, 20, 50)
-_waiting:
+    for timer in _waiting:
         timer.cancel()
     _waiting.clear()
     try:
