@@ -15,7 +15,7 @@ NEAR: Final = 12
 #: so many histograms stand side by side
 MOST_HISTOGRAMS: Final = 4
 
-Action = Callable[[Session, str, str], None]
+Action = Callable[[Session, str, str], Any]
 
 
 def act(session: Session, do: str, value: str = "", how: str = "") -> None:
@@ -201,7 +201,7 @@ def _note(session: Session, value: str, how: str) -> None:
 
 
 def _keep(session: Session, value: str, how: str) -> None:
-    session.project.notes.keep(value.strip(), session.link)
+    session.project.notes.keep(value.strip(), session.share())
     session.touch("notes")
 
 
@@ -269,4 +269,5 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "open-kept": _open_kept,
     "open-note": _open_note,
     "forget": _forget,
+    "share": lambda s, value, how: s.share(),
 }

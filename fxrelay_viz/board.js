@@ -133,7 +133,8 @@ export function render({ model, el }) {
     restore(box, held)
   }
   const here = {  // what needs no answer from Python
-    copy, theme: () => theme(is_dark(box) ? "light" : "dark"),
+    copy: button => { copy(button); if (!button.dataset.value) send("share") },
+    theme: () => theme(is_dark(box) ? "light" : "dark"),
     dialog: button => box.querySelector("dialog." + button.dataset.value)?.showModal(),
     close: button => button.closest("dialog")?.close(),
     pick: button => button.parentElement.querySelector("input[type=file]").click(),

@@ -246,6 +246,10 @@ class Session(param.Parameterized):
             self.message = " ".join(told) or self.message
             self._changed |= {"category", "mode", "message"}
 
+    def share(self) -> str:
+        """Return the link, and keep it for other servers where it is long."""
+        return self.shared.share(links.encode(self.state, self.selection.recipe))
+
     def choose(self, name: str, value: Any) -> None:
         """Set one choice of the state, and what has to change with it."""
         if value is None or getattr(self.state, name) == value:

@@ -6,6 +6,7 @@ import xarray as xr
 
 from fxrelay_viz import links, selection
 from fxrelay_viz.actions import ACTIONS, act, limits
+from fxrelay_viz.notes import Notes
 from fxrelay_viz.project import Project
 from fxrelay_viz.session import Session
 from fxrelay_viz.views import VIEWS, stale
@@ -101,6 +102,25 @@ def test_a_long_selection_has_a_short_link(opened: Session, project: Project):
     again = Session(Workspace.of(project), shared=opened.shared)
     again.restore(opened.link)
     assert (again.mask == opened.mask).all()
+
+
+def test_a_long_link_that_was_shared_or_kept_opens_on_another_server(project: Project):
+    notes = Notes(None)
+    session = Session(Workspace.of(project), shared=links.Links(notes))
+    act(session, "open", "digit 3")
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        session.gesture(FRAME, "lasso", rng.normal(size=(60, 2)))
+        session.selection.mode = "add"
+    assert session.link.startswith("r1-")
+    later = Session(Workspace.of(project), shared=links.Links(notes))
+    later.restore(session.link)
+    assert "made by a server that has ended" in later.message
+    act(session, "share")
+    later = Session(Workspace.of(project), shared=links.Links(notes))
+    later.restore(session.link)
+    assert later.message == ""
+    assert (later.mask == session.mask).all()
 
 
 @pytest.mark.parametrize("text", ["v1-broken", "x" * 5000])
