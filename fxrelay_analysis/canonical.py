@@ -15,6 +15,8 @@ import numpy as np
 Json = Any
 #: dtype characters of long doubles, whose bytes are in part undefined
 PADDED: Final = "gG"
+#: what a date of another calendar consists of, beside that
+FIELDS: Final = ("has_year_zero", "year", "month", "day", "hour", "minute", "second", "microsecond")
 ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
@@ -25,6 +27,15 @@ class Codec(NamedTuple):
     tag: str
     encode: Callable[[Any], Json]
     decode: Callable[[Json], Any] | None
+
+
+class _IsDate(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return type(value).__module__.partition(".")[0] == "cftime" and hasattr(value, "calendar")
+
+
+class cftime(metaclass=_IsDate):
+    """Dates of the calendars of cftime, a package that who has such dates has imported."""
 
 
 def encode(value: object) -> Json:
@@ -98,6 +109,17 @@ def _array_back(content: Json) -> np.ndarray[Any, Any]:
     return out.astype(np.dtypes.StringDType() if kind == "T" else object).reshape(shape)
 
 
+def _date(value: Any) -> Json:
+    return [value.calendar, *(encode(getattr(value, name)) for name in FIELDS)]
+
+
+def _date_back(content: Json) -> Any:
+    from cftime import datetime
+
+    calendar, has_year_zero, *fields = content
+    return datetime(*fields, calendar=calendar, has_year_zero=has_year_zero)
+
+
 CODECS: Final = (
     Codec(np.generic, "scalar", lambda v: _array(np.asarray(v)), lambda c: _array_back(c)[()]),
     Codec(np.ndarray, "array", _array, _array_back),
@@ -108,5 +130,6 @@ CODECS: Final = (
     Codec(range, "range", lambda v: [v.start, v.stop, v.step], lambda c: range(*c)),
     Codec(slice, "slice", lambda v: [encode(i) for i in (v.start, v.stop, v.step)],
           lambda c: slice(*map(decode, c))),
+    Codec(cftime, "cftime", _date, _date_back),
     Codec(Mapping, "dict", _pairs, lambda c: {decode(k): decode(v) for k, v in c}),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from xxhash import xxh3_128
 
 from fxrelay_analysis import canonical
 from fxrelay_analysis.canonical import Json
+from fxrelay_analysis.netcdf import NETCDF
 
 BLOCK = 1 << 24  # bytes that are copied at once from an array that is not contiguous
 
@@ -50,9 +51,11 @@ def digest(obj: object) -> str:
     Parameters
     ----------
     obj : Dataset, DataArray, DataTree, ndarray or plain value
-        Plain values are None, bool, int, float, str, bytes, tuples, lists, dicts, ranges, slices,
-        members of enums, numpy scalars and what consists of these. Lazy (dask) arrays are read
-        chunk by chunk, others where they lie, without a copy.
+        Arrays are of numpy or dask, of any type but structured ones and long doubles; those of
+        objects hold plain values. Plain values are None, bool, int, float, str, bytes, tuples,
+        lists, dicts, ranges, slices, members of enums, numpy scalars, dates of cftime and what
+        consists of these. Lazy (dask) arrays are read chunk by chunk, others where they lie,
+        without a copy.
 
     Returns
     -------
@@ -62,7 +65,10 @@ def digest(obj: object) -> str:
     Raises
     ------
     TypeError
-        If anything in it has a type without an exact byte form; nothing is guessed. Names it.
+        If anything in it has a type without an exact byte form (extension arrays of pandas,
+        complex attributes, functions): nothing is guessed. Names the type and the variable.
+    ValueError
+        If the size of a dask array is not known.
 
     Examples
     --------
@@ -140,7 +146,15 @@ def _odd_indexes(obj: xr.Dataset | xr.DataArray) -> Json:
 def _variables(variables: Any, arrays: list[Any]) -> Json:
     names = sorted((canonical.encode(name) for name in variables), key=canonical.text)
     named = {canonical.text(canonical.encode(name)): v for name, v in variables.items()}
-    return [[name, _variable(named[canonical.text(name)], arrays)] for name in names]
+    out = []
+    for name in names:
+        try:
+            out.append([name, _variable(named[canonical.text(name)], arrays)])
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{error} It is in the variable {canonical.decode(name)!r}."
+            ) from error
+    return out
 
 
 def _variable(variable: xr.Variable, arrays: list[Any]) -> Json:
@@ -154,8 +168,13 @@ def _data(array: Any, arrays: list[Any]) -> Json:
             f"digest: needs numpy or dask arrays; got {type(array).__module__}."
             f"{type(array).__qualname__}. Convert with .to_numpy()."
         )
+    if not all(isinstance(n, int | np.integer) for n in array.shape):  # NaN of dask
+        raise ValueError(
+            f"digest: needs arrays of known size; got dask's of shape {array.shape}. Use "
+            ".compute_chunk_sizes() or .compute()."
+        )
     if array.dtype.kind in "OTV" or array.dtype.char in canonical.PADDED:
-        return canonical.encode(np.asarray(array))
+        return canonical.encode(_loaded(array))
     arrays.append(array)
     return [array.dtype.str, list(map(int, array.shape))]
 
@@ -165,14 +184,22 @@ def _blocks(array: Any) -> Iterator[np.ndarray[Any, Any]]:
     if getattr(array, "flags", None) is not None and array.flags.c_contiguous:
         yield _bytes(array)
     elif array.ndim == 0:
-        yield _bytes(np.asarray(array))
+        yield _bytes(_loaded(array))
     else:
         rows = max(1, BLOCK * len(array) // max(1, array.nbytes))
         steps = array.chunks[0] if hasattr(array, "chunks") else [rows] * -(-len(array) // rows)
         start = 0
         for step in steps:
-            yield _bytes(np.ascontiguousarray(array[start : start + step]))
+            yield _bytes(np.ascontiguousarray(_loaded(array[start : start + step])))
             start += step
+
+
+def _loaded(array: Any) -> np.ndarray[Any, Any]:
+    """Return an array in memory, of dask's what it gives on this thread alone."""
+    if not hasattr(array, "chunks"):
+        return np.asarray(array)
+    with NETCDF:
+        return np.asarray(array.compute(scheduler="synchronous"))
 
 
 def _bytes(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

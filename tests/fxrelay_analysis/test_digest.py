@@ -6,7 +6,9 @@ import pickle
 import subprocess
 import sys
 
+import dask.array
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -121,7 +123,7 @@ def test_unknown_types_are_refused_by_name(value, name):
         digest(value)
     assert str(caught.value) == (
         "digest: needs None, bool, int, float, str, list, generic, ndarray, Enum, bytes, tuple, "
-        f"range, slice, Mapping or an xarray object; got {name}. Pass plain values instead."
+        f"range, slice, cftime, Mapping or an xarray object; got {name}. Pass plain values instead."
     )
 
 
@@ -200,3 +202,78 @@ def test_encoding_pickles_and_flags_do_not_matter(tmp_path):
     same["a"].values.flags.writeable = False
     assert digest(same) == digest(ds)
     assert digest(ds.assign(a=ds["a"].astype(">f8"))) != digest(ds)
+
+
+CALENDARS = ("noleap", "360_day", "julian", "proleptic_gregorian")
+
+
+@pytest.mark.parametrize("calendar", CALENDARS)
+def test_dates_of_other_calendars_count(calendar):
+    days = xr.date_range("2000-01-01", periods=3, calendar=calendar, use_cftime=True)
+    ds = xr.Dataset({"v": ("time", [1, 2, 3])}, {"time": days}, {"begin": days[0]})
+    others = [xr.date_range("2000-01-01", periods=3, calendar=c, use_cftime=True)
+              for c in CALENDARS if c != calendar]  # fmt: skip
+    assert digest(ds) == digest(ds.copy(deep=True))
+    changed = [
+        ds.assign_coords(time=days.shift(1, "D")),
+        *(ds.assign_coords(time=o) for o in others),
+    ]
+    assert len({digest(d) for d in [ds, *changed]}) == 2 + len(others)
+    back = decode(encode(days[1]))
+    assert back == days[1]
+    assert text(encode(back)) == text(encode(days[1]))
+
+
+def test_encoded_dates_are_the_same_from_a_file(tmp_path):
+    ds = xr.Dataset({"v": ("time", [1.0, 2])}, {"time": np.array(["2001", "2002"], "M8[ns]")})
+    ds.to_netcdf(tmp_path / "a.nc")
+    for chunks in (None, {}):
+        with xr.open_dataset(tmp_path / "a.nc", chunks=chunks) as kept:
+            assert digest(kept) == digest(ds)
+    with xr.open_dataset(tmp_path / "a.nc", decode_times=False) as raw:
+        assert digest(raw) != digest(ds)
+
+
+def test_indexes_of_several_levels_count():
+    def pairs(letters):
+        index = pd.MultiIndex.from_product([list(letters), [1, 2]], names=["letter", "number"])
+        return xr.DataArray(
+            range(4), xr.Coordinates.from_pandas_multiindex(index, "pair"), ["pair"]
+        )
+
+    assert digest(pairs("ab")) == digest(pairs("ab"))
+    different = [pairs("ab"), pairs("ac"), pairs("ab").reset_index("pair"),
+                 pairs("ab").drop_vars(["pair", "letter", "number"])]  # fmt: skip
+    assert len(set(map(digest, different))) == 4
+
+
+LAZY = [
+    np.array(["a", None, 2.5], object), np.float32([[1], [2]]), np.zeros((0, 3)), np.array(1.5),
+    np.array(["x", "yz"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", LAZY, ids=str)
+def test_lazy_arrays_of_any_kind_are_the_same(values):
+    plain = xr.DataArray(values)
+    lazy = xr.DataArray(dask.array.from_array(values, chunks=1))
+    assert digest(lazy.rename(None)) == digest(plain)  # dask's arrays have a name
+
+
+def test_what_has_no_exact_form_is_named_with_its_variable():
+    odd = xr.Dataset({"kind": ("x", pd.Categorical(["a", "b"]))})
+    with pytest.raises(TypeError) as caught:
+        digest(odd)
+    assert str(caught.value) == (
+        "digest: needs numpy or dask arrays; got pandas.Categorical. Convert with .to_numpy(). It "
+        "is in the variable 'kind'."
+    )
+    with pytest.raises(TypeError, match=r"got builtins.set. .* It is in the variable 'v'\."):
+        digest(xr.Dataset({"v": ("x", [1], {"deep": [{1, 2}]})}))
+    some = dask.array.from_array(np.arange(9), chunks=3)
+    with pytest.raises(ValueError, match="digest") as unknown:
+        digest(xr.Dataset({"v": ("x", some[some > 3])}))
+    assert str(unknown.value) == (
+        "digest: needs arrays of known size; got dask's of shape (nan,). Use "
+        ".compute_chunk_sizes() or .compute(). It is in the variable 'v'."
+    )
