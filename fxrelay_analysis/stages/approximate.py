@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fxrelay_analysis.stages.nearest import nearest, ranked, scale_of
+from fxrelay_analysis.stages.nearest import least, nearest, scale_of, squares
 
 Array = np.ndarray[Any, Any]
 MARGIN: Final = 5  # neighbours that descent keeps beside those asked for
@@ -59,10 +59,9 @@ def _ranked_others(
     x: Array, rows: Array, candidates: Array, k: int, power: int
 ) -> tuple[Array, Array]:
     """Rank candidates of which those that are the sample itself come last."""
-    found, square = ranked(x, rows, candidates, candidates.shape[1], power)
-    own = found == rows[:, None]
-    order = np.argsort(own, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(found, order, 1), np.take_along_axis(square, order, 1)
+    square = squares(x, rows, candidates, power)
+    square[candidates == rows[:, None]] = np.inf
+    return least(candidates, square, k)
 
 
 def _pynndescent() -> Any:

@@ -1,15 +1,15 @@
 """Exact nearest neighbours of arrays: Euclidean by matrix products, or any distance by blocks."""
 
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import combinations, product
 from typing import Any, Final
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-TILE: Final = (256, 1024)  # least and most samples that are compared with as many at once
+TILE: Final = 1000  # samples that are compared with as many at once; powers of 2 turn slowly
 BLOCK: Final = 1 << 21  # distances, or features, that are held at once
-CACHED: Final = 1 << 18  # features of candidates that are compared at once
+CACHED: Final = 1 << 17  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
 
 
@@ -32,9 +32,9 @@ def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
     rows = np.arange(len(x)) if rows is None else rows
     index, distance = np.empty((len(rows), k), np.int32), np.empty((len(rows), k))
     for part in _slices(len(rows), max(1, BLOCK // max(x.shape))):
-        here, square = ranked(x, rows[part], found.who[part], k, space.power)
+        here, square = space.ranked(rows[part], found.who[part], found.bound[part], k)
         if found.who.shape[1] < len(x) - 1:
-            space.mend(rows[part], found.bound[part].max(axis=1), here, square)
+            space.mend(rows[part], found.limit[part], here, square)
         index[part], distance[part] = here, np.ldexp(np.sqrt(square), space.power)
     return index, distance
 
@@ -53,18 +53,30 @@ def nearest_by(
     return index, distance
 
 
-def ranked(x: Array, rows: Array, candidates: Array, k: int, power: int) -> tuple[Array, Array]:
-    """Return the k nearest of the candidates (m, c) and squared distances times 4^-power."""
-    square = np.empty(candidates.shape)
-    few, all_of = max(1, CACHED // x.shape[1]), candidates.shape[1]
+def squares(x: Array, rows: Array, others: Array, power: int) -> Array:
+    """Return squared distances times 4^-power, float64, of rows (m,) to others (m, c) of x."""
+    square = np.empty(others.shape)
+    few, all_of = max(1, CACHED // x.shape[1]), others.shape[1]
     for part, some in product(_slices(len(rows), max(1, few // all_of)), _slices(all_of, few)):
-        apart = x[candidates[part, some]].astype(np.float64, copy=False)
-        apart -= x[rows[part]][:, None]
-        if power:
-            np.ldexp(apart, -power, out=apart)
-        square[part, some] = np.vecdot(apart, apart)
-    order = np.lexsort((candidates, square), axis=1)[:, :k]
-    return np.take_along_axis(candidates, order, 1), np.take_along_axis(square, order, 1)
+        apart = x[others[part, some]].astype(np.float64, copy=False)
+        apart -= x[rows[part], None]
+        scale(apart, -power)
+        np.vecdot(apart, apart, out=square[part, some])
+    return square
+
+
+def scale(values: Array, power: int) -> None:
+    """Multiply float64 values by 2^power in place, exactly; ldexp is slower."""
+    if power and abs(power) < 1000:
+        values *= 2.0**power
+    elif power:
+        np.ldexp(values, power, out=values)
+
+
+def least(who: Array, square: Array, k: int) -> tuple[Array, Array]:
+    """Return the k of who (m, c) with the least squares, and these; equal ones by position."""
+    order = np.lexsort((who, square), axis=1)[:, :k]
+    return np.take_along_axis(who, order, 1), np.take_along_axis(square, order, 1)
 
 
 def scale_of(x: Array) -> int:
@@ -75,9 +87,9 @@ def scale_of(x: Array) -> int:
 class _Space:
     """Samples, and beside them centred float32 ones whose products bound distances from below.
 
-    With u the unit roundoff of float32, a product of d terms and the rounding of its factors err by
-    at most u (d + 8) (|a|^2 + |b|^2) in |a|^2 + |b|^2 - 2 a.b (Higham 2002, section 3.1), so
-    shrinking the squared norms by that much gives a bound that no distance is below.
+    With u the unit roundoff of float32, a product of d terms, the rounding of its factors and the
+    sums err by at most u (d + 16) (|a|^2 + |b|^2) in |a|^2 + |b|^2 - 2 a.b (Higham 2002, section
+    3.1), so shrinking the squared norms by that much gives a bound that no distance is below.
     """
 
     def __init__(self, x: Array) -> None:
@@ -86,79 +98,123 @@ class _Space:
         norms = np.empty(len(x))
         middle = x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
         for part in _slices(len(x), 256):
-            self.low[part] = np.ldexp(x[part] - middle, -self.power)
-            norms[part] = np.square(self.low[part], dtype=np.float64).sum(axis=1)
-        kept = 1 - np.finfo(np.float32).eps / 2 * (x.shape[1] + 8)
-        self.norms = (kept * norms).astype(np.float32)
+            centred = x[part] - middle
+            scale(centred, -self.power)
+            self.low[part], norms[part] = centred, np.vecdot(centred, centred)
+        self.slack = np.finfo(np.float32).eps / 2 * (x.shape[1] + 16)
+        self.norms = ((1 - self.slack) * norms).astype(np.float32)
 
-    def products(self, rows: Any, others: Any) -> Array:
-        """Return -2 a.b of two sets of samples."""
+    def bounds(self, rows: Any, others: Any) -> Array:
+        """Return bounds of the squared distances of two sets of samples."""
         out: Array = self.low[rows] @ self.low[others].T
         out *= -2
+        out += self.norms[others]
+        out += self.norms[rows, None]
         return out
 
-    def mend(self, rows: Array, beyond: Array, index: Array, square: Array) -> None:
+    def ranked(self, rows: Array, who: Array, bound: Array, k: int) -> tuple[Array, Array]:
+        """Return the k nearest of candidates who (m, c) and their squared distances.
+
+        A candidate whose bound exceeds what k others are at most away is not looked at.
+        """
+        order = np.argsort(bound, axis=1)
+        who, bound = np.take_along_axis(who, order, 1), np.take_along_axis(bound, order, 1)
+        norms = self.norms.astype(np.float64)
+        most = bound + 2.01 * self.slack * (norms[who] + norms[rows, None])
+        last = np.partition(most, k - 1, axis=1)[:, k - 1 : k]
+        square = np.full(who.shape, np.inf)
+        square[:, :k] = squares(self.x, rows, who[:, :k], self.power)
+        row, column = np.nonzero(bound[:, k:] <= last)
+        others = who[row, k + column, None]
+        square[row, k + column] = squares(self.x, rows[row], others, self.power)[:, 0]
+        return least(who, square, k)
+
+    def mend(self, rows: Array, limit: Array, index: Array, square: Array) -> None:
         """Rank whoever may be nearer than the neighbours found: all whose bound is.
 
-        `beyond` (m,) is the greatest bound of a candidate; nobody else has a lesser one.
+        `limit` (m,) is the greatest bound of a candidate; nobody else has a lesser one.
         """
-        here = self.norms[rows].astype(np.float64)
-        for at in np.flatnonzero(square[:, -1] > beyond + here):
-            bound = self.products(rows[at : at + 1], slice(None))[0] + self.norms
+        for at in np.flatnonzero(square[:, -1] > limit):
+            bound = self.bounds(rows[at : at + 1], slice(None))[0]
             bound[rows[at]] = np.inf
-            others = np.flatnonzero(bound + here[at] <= square[at, -1])[None]
-            found = ranked(self.x, rows[at : at + 1], others, index.shape[1], self.power)
-            index[at], square[at] = found[0][0], found[1][0]
+            others = np.flatnonzero(bound <= square[at, -1])[None]
+            all_of = squares(self.x, rows[at : at + 1], others, self.power)
+            index[at], square[at] = least(others, all_of, index.shape[1])
 
 
 class _Candidates:
     """The `m` samples with the least bounds for each of some rows, tile by tile.
 
-    `who` (rows, m) are their positions, `bound` their bounds less the row's own norm. For all rows,
-    a tile of products serves the rows and, turned, the columns: half of the work.
+    `who` (rows, m) are their positions, `bound` their bounds, and `limit` (rows,) the greatest of
+    these. The first tile of each row is sorted; from the others only what is below the limit is
+    taken. For all rows, a tile serves its rows and its columns: half of the work.
     """
 
     def __init__(self, space: _Space, m: int, rows: Array | None) -> None:
         n = len(space.x)
         count = n if rows is None else len(rows)
-        tile = min(max(TILE[0], n // 10), TILE[1])  # ten tiles a side waste 5 % on the diagonal
-        self.bound = np.full((count, m), np.inf, np.float32)
         self.who = np.zeros((count, m), np.int32)
-        for part in _slices(count, tile):
-            for other in _slices(n, tile):
-                if rows is not None:
-                    bound = space.products(rows[part], other) + space.norms[other]
-                    bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
-                    self._take(part, bound, other.start)
-                elif other.start >= part.start:
-                    self._both(space, part, other)
+        self.bound = np.full((count, m), np.inf, np.float32)
+        self.limit = np.full(count, np.inf, np.float32)
+        tiles = list(_slices(n, TILE))
+        if rows is not None:
+            for part, other in product(_slices(count, TILE), tiles):
+                bound = space.bounds(rows[part], other)
+                bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
+                (self._below if other.start else self._first)(part, bound, other.start)
+            return
+        for part in tiles:
+            bound = space.bounds(part, part)
+            np.fill_diagonal(bound, np.inf)
+            self._first(part, bound, part.start)
+        for part, other in combinations(tiles, 2):
+            bound = space.bounds(part, other)
+            self._below(part, bound, other.start)
+            self._below(other, bound.T, part.start)
 
-    def _both(self, space: _Space, part: slice, other: slice) -> None:
-        products = space.products(part, other)
-        if part == other:
-            np.fill_diagonal(products, np.inf)
-        else:
-            self._take(other, products.T + space.norms[part], part.start)
-        products += space.norms[other]
-        self._take(part, products, other.start)
+    def _first(self, part: slice, bound: Array, start: int) -> None:
+        """Take the least of the bounds (rows, c)."""
+        best = _least(bound, m := self.who.shape[1])
+        self.bound[part, : best.shape[1]] = np.take_along_axis(bound, best, 1)
+        self.who[part, : best.shape[1]] = best + start
+        if best.shape[1] == m:
+            self.limit[part] = self.bound[part].max(axis=1)
 
-    def _take(self, part: slice, bound: Array, start: int) -> None:
-        """Keep the least of the candidates at hand and of those with the bounds (rows, c)."""
-        m = self.who.shape[1]
-        least = _least(bound, m)
-        values = np.concatenate([self.bound[part], np.take_along_axis(bound, least, 1)], axis=1)
-        who = np.concatenate([self.who[part], least.astype(np.int32) + np.int32(start)], axis=1)
+    def _below(self, part: slice, bound: Array, start: int) -> None:
+        """Take what is below the limits among the bounds (rows, c)."""
+        row, column = _where(bound < self.limit[part, None])
+        if not len(row):
+            return
+        rows, first, count = np.unique(row, return_index=True, return_counts=True)
+        at = np.repeat(np.arange(len(rows)), count)
+        place = np.arange(len(row)) - np.repeat(first, count) + (m := self.who.shape[1])
+        values = np.full((len(rows), m + count.max()), np.inf, np.float32)
+        who = np.zeros(values.shape, np.int32)
+        rows += part.start
+        values[:, :m], who[:, :m] = self.bound[rows], self.who[rows]
+        values[at, place], who[at, place] = bound[row, column], column + start
         best = _least(values, m)
-        self.bound[part] = np.take_along_axis(values, best, 1)
-        self.who[part] = np.take_along_axis(who, best, 1)
+        self.bound[rows] = np.take_along_axis(values, best, 1)
+        self.who[rows] = np.take_along_axis(who, best, 1)
+        self.limit[rows] = self.bound[rows].max(axis=1)
+
+
+def _where(mask: Array) -> tuple[Array, Array]:
+    """Return rows, ascending, and columns where a mask is true, in whichever order it lies."""
+    if mask.flags.c_contiguous:
+        row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
+        return row, column
+    column, row = _where(mask.T)
+    order = np.argsort(row, kind="stable")
+    return row[order], column[order]
 
 
 def _least(values: Array, m: int) -> Array:
     """Return where the m least values of each row are, or all where there are no more."""
     if values.shape[1] <= m:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    least: Array = np.argpartition(values, m - 1, axis=1)[:, :m]
-    return least
+    best: Array = np.argpartition(values, m - 1, axis=1)[:, :m]
+    return best
 
 
 def _slices(n: int, step: int) -> Iterator[slice]:

@@ -56,7 +56,7 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     x = np.random.default_rng(0).normal(size=(101, 6))
     whole = nearest(x, 4)
     monkeypatch.setattr("fxrelay_analysis.stages.nearest.BLOCK", 1000)
-    monkeypatch.setattr("fxrelay_analysis.stages.nearest.TILE", (7, 7))
+    monkeypatch.setattr("fxrelay_analysis.stages.nearest.TILE", 7)
     for a, b in zip(whole, nearest(x, 4), strict=True):
         np.testing.assert_array_equal(a, b)
 
