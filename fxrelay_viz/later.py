@@ -12,6 +12,19 @@ def served_document() -> Any:
     return None if document is None or document.session_context is None else document
 
 
+def locked(do: Callable[[], None]) -> None:
+    """Change models of a page while its document is locked: in the next turn of the event loop.
+
+    Reports of controls come without the lock, those of figures with it; where no page is served,
+    there is no lock.
+    """
+    document = served_document()
+    if document is None:
+        do()
+    else:
+        document.add_next_tick_callback(do)
+
+
 class Later:
     """Calls a function once nobody has asked for it for a moment.
 

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from bokeh import events
 from fxrelay_viz.clouds import Cloud, is_raster
 from fxrelay_viz.figure import Figure, overlay
 from fxrelay_viz.geometry import extent
-from fxrelay_viz.later import Later
+from fxrelay_viz.later import Later, locked
 from fxrelay_viz.palette import Colouring
 from fxrelay_viz.sketching import USUAL, Sketch, Sketcher
 
@@ -122,8 +123,10 @@ class EmbeddingPlot:
             },
             self._resize,
         )
-        self._draw_marks()
-        self._draw_lines()
+        if self._marked:
+            self._draw_marks()
+        if self._outlines or self._contours:
+            self._draw_lines()
         self._draw()
 
     def _fit(self) -> None:
@@ -131,7 +134,7 @@ class EmbeddingPlot:
         width, height = self._size or USUAL
         self._home = self._view = extent(self._cloud.points, aspect=width / height)
         if self._figure is not None:
-            self._figure.fit(self._home)
+            locked(partial(self._figure.fit, self._home))
 
     def _draw(self) -> None:
         if self._figure is not None:
@@ -143,12 +146,12 @@ class EmbeddingPlot:
 
     def _draw_marks(self) -> None:
         if self._figure is not None:
-            self._figure.ring(self._cloud.points[self._marked])
+            locked(partial(self._figure.ring, self._cloud.points[self._marked]))
 
     def _draw_lines(self) -> None:
         if self._figure is not None:
-            self._figure.outline(self._outlines)
-            self._figure.contour(self._contours)
+            locked(partial(self._figure.outline, self._outlines))
+            locked(partial(self._figure.contour, self._contours))
 
     # gestures
 

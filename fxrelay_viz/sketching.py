@@ -11,7 +11,7 @@ import numpy as np
 
 from fxrelay_viz.clouds import Cloud, glyphs, is_raster
 from fxrelay_viz.geometry import Extent
-from fxrelay_viz.later import served_document
+from fxrelay_viz.later import locked, served_document
 from fxrelay_viz.raster import rasterize
 
 #: so many rasters without a selection are kept for other sessions that look at the same
@@ -94,7 +94,7 @@ class Sketcher:
         document = served_document()
         if document is None or not cloud.is_large:
             self._next = None
-            self._done(sketch(cloud, view, size or USUAL))
+            locked(partial(self._done, sketch(cloud, view, size or USUAL)))
         elif size is not None:
             self._next = (cloud, view, size)
             if not self._is_drawing:
