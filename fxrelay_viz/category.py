@@ -89,6 +89,15 @@ class Category:
         out: np.ndarray = pick(sweep, k, f"clustering {clustering}", "number of clusters")
         return out
 
+    def spectrum(self, clustering: str) -> np.ndarray:
+        """Return the eigenvalues of the graph that a clustering is of; empty where unknown."""
+        if self.group is not None:
+            name = suffixed(self.group, schema.EIGENVALUE, clustering)
+            if name != schema.EIGENVALUE:
+                out: np.ndarray = read(self.group[name]).values
+                return out
+        return np.zeros(0) if self.eigenvalues is None else self.eigenvalues
+
     def outside(self, clustering: str, k: Any, clusters: Sequence[int]) -> np.ndarray:
         """Return which samples are in none of these clusters, bool array of shape (n,)."""
         if not clusters:
@@ -122,7 +131,8 @@ class Category:
 class Rank:
     """One row of the class ranking; what the analysis did not say is None.
 
-    `threshold` is the suspicion from which on classes are flagged.
+    `clustering` is the one that `cluster` is of, without the prefix of its variable; `threshold` is
+    the suspicion from which on classes are flagged.
     """
 
     name: str
@@ -132,6 +142,7 @@ class Rank:
     cluster: int | None = None
     cluster_size: int | None = None
     flagged: bool = False
+    clustering: str | None = None
     threshold: float | None = None
 
 
@@ -143,6 +154,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "cluster": ("suspicious_cluster", "cluster"),
     "cluster_size": ("suspicious_size", "cluster_size"),
     "flagged": ("flagged",),
+    "clustering": ("suspicious_clustering",),
 }
 
 
@@ -160,6 +172,16 @@ def pick(table: Mapping[Any, Any], key: Any, where: str, what: str) -> Any:
         f"{where}: needs a known {what}; got {key!r}. "
         f"Choose one of {', '.join(map(str, list(table)[:20])) or 'none'}."
     )
+
+
+def suffixed(group: xr.Dataset, name: str, clustering: str) -> str:
+    """Return the variable `name` of an analysis that a clustering belongs to.
+
+    Of several embeddings side by side, what was made of one of them has its suffix:
+    `cluster_size_equalized` and `eigenvalue_equalized` belong to `kmeans_equalized`.
+    """
+    ends = (clustering[at:] for at, letter in enumerate(clustering) if letter == "_")
+    return next((f"{name}{end}" for end in ends if f"{name}{end}" in group), name)
 
 
 def ranks(groups: list[str], table: xr.Dataset | None) -> tuple[Rank, ...]:
@@ -196,7 +218,7 @@ def ranks(groups: list[str], table: xr.Dataset | None) -> tuple[Rank, ...]:
 
 def _cell(value: Any) -> Any:
     plain = value.item()
-    missing = isinstance(plain, (int, float)) and (plain == -1 or plain != plain)
+    missing = plain in (-1, "") or plain != plain
     return None if missing else plain
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from fxrelay_viz.category import Category
+from fxrelay_viz.category import Category, suffixed
 from fxrelay_viz.explanations import CLASSED
-from fxrelay_viz.reasons import per_cluster
+from fxrelay_viz.reasons import has_scores, per_cluster
 
 #: a variable of numbers is counted in so many bins
 BINS: Final = 30
@@ -179,8 +179,10 @@ def prototypes(
 
 
 def _named_prototypes(category: Category, clustering: str, k: Any) -> dict[int, int]:
-    ids = per_cluster(category, "prototype", k)
-    if ids is None or clustering != "kmeans":
+    if category.group is None or not has_scores(category, clustering, k):
+        return {}
+    ids = per_cluster(category, suffixed(category.group, "prototype", clustering), k)
+    if ids is None:
         return {}
     places = category.places.get_indexer(ids)
     return {n: int(place) for n, place in enumerate(places) if place >= 0}

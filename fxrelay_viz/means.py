@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fxrelay import schema
-from fxrelay_viz.category import Category
+from fxrelay_viz.category import Category, suffixed
 from fxrelay_viz.explanations import Explanations
 from fxrelay_viz.pictures import Picture, layout, one_target
 from fxrelay_viz.reading import read
@@ -110,13 +110,18 @@ def _are_ids(values: xr.DataArray) -> bool:
 
 
 def known_means(
-    category: Category, k: Any, variable: str = schema.RELEVANCE, target: int = 0
+    category: Category,
+    clustering: str,
+    k: Any,
+    variable: str = schema.RELEVANCE,
+    target: int = 0,
 ) -> dict[int, Picture]:
     """Return the mean picture of each cluster that the analysis made, as `stages.mean_maps` does.
 
     Parameters
     ----------
     category : Category
+    clustering : str
     k : number or ""
         Which of a sweep of clusterings.
     variable, target
@@ -127,8 +132,8 @@ def known_means(
     mapping of cluster to Picture
         Empty where the analysis has no such means.
     """
-    name = MEAN + variable
-    found = None if category.group is None else category.group.get(name)
+    group = xr.Dataset() if category.group is None else category.group
+    found = group.get(suffixed(group, MEAN + variable, clustering))
     if found is None or schema.CLUSTER not in found.dims:
         return {}
     if schema.N_CLUSTERS in found.dims:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fxrelay import schema
-from fxrelay_viz.category import Category, Rank
+from fxrelay_viz.category import Category, Rank, suffixed
 from fxrelay_viz.reading import read
 
 #: variable of a cluster -> what it is called here, and what it says
@@ -46,6 +46,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "cluster has and the others lack",
     ),
 }
+SIZE: Final = "cluster_size"
 #: variables of the clusters that are no scores
 NO_SCORES: Final = ("prototype",)
 #: a smaller probability is written as less than this
@@ -77,6 +78,21 @@ def scored(category: Category, k: Any) -> str:
         if np.sort(np.unique(category.clusters(name, k), return_counts=True)[1]).tolist() == wanted
     )  # fmt: skip
     return next(fitting, known[0])
+
+
+def ranked(category: Category, rank: Rank) -> str:
+    """Return the clustering that the ranking speaks of, or ""."""
+    if rank.n_clusters in category.clusterings.get(rank.clustering or "", {}):
+        return rank.clustering or ""
+    return scored(category, rank.n_clusters)
+
+
+def has_scores(category: Category, clustering: str, k: Any) -> bool:
+    """Return whether the analysis scored the clusters of this clustering into k."""
+    if category.group is None:
+        return False
+    own = suffixed(category.group, SIZE, clustering) != SIZE
+    return own or clustering == scored(category, k)
 
 
 def sentence(rank: Rank, name: str = "") -> str:
@@ -134,23 +150,23 @@ def why(category: Category, rank: Rank, cluster: int | None = None, k: Any = Non
     if chosen is None or category.group is None:
         return out
     size = None if rank.cluster_size is None or chosen != rank.cluster else rank.cluster_size
-    if size is not None and "cluster_size" not in category.group:
+    if size is not None and SIZE not in category.group:
         name, meaning = MEANINGS["cluster_size"]
         out.append(Reason(name, f"{size:,}", meaning))
-    return [*out, *scores(category, chosen, rank.n_clusters if k is None else k)]
+    name = ranked(category, rank)
+    return [*out, *scores(category, name, rank.n_clusters if k is None else k, chosen)]
 
 
-def scores(category: Category, cluster: int, k: Any) -> list[Reason]:
+def scores(category: Category, clustering: str, k: Any, cluster: int) -> list[Reason]:
     """Return every score of a cluster, with its median over the other clusters."""
-    return list(_scores(category, cluster, k))
+    return list(_scores(category, clustering, k, cluster))
 
 
-def _scores(category: Category, cluster: int, k: Any) -> Iterator[Reason]:
+def _scores(category: Category, clustering: str, k: Any, cluster: int) -> Iterator[Reason]:
     group = category.group if category.group is not None else xr.Dataset()
-    sizes = per_cluster(category, "cluster_size", k)
-    names = [*MEANINGS, *(n for n in map(str, group.data_vars) if n not in MEANINGS)]
-    for name in names:
-        values = None if name in NO_SCORES else per_cluster(category, name, k)
+    sizes = per_cluster(category, suffixed(group, SIZE, clustering), k)
+    for name in _score_names(group):
+        values = per_cluster(category, suffixed(group, name, clustering), k)
         if values is None or values.dtype.kind not in "iuf":
             continue
         numbers = values.astype(np.float64)
@@ -163,6 +179,13 @@ def _scores(category: Category, cluster: int, k: Any) -> Iterator[Reason]:
         other = f" (others {_number(name, float(np.median(rest)))})" if len(rest) else ""
         label, meaning = MEANINGS.get(name, (str(group[name].attrs.get("long_name", name)), ""))
         yield Reason(label, f"{_number(name, float(numbers[cluster]))}{other}", meaning)
+
+
+def _score_names(group: xr.Dataset) -> list[str]:
+    """Return the scores of clusters, those that are known first, without suffixes."""
+    known = tuple(f"{name}_" for name in MEANINGS)
+    others = [n for n in map(str, group.data_vars) if n not in MEANINGS and n not in NO_SCORES]
+    return [*MEANINGS, *(n for n in others if not n.startswith(known))]
 
 
 def _number(name: str, value: float) -> str:

@@ -17,7 +17,7 @@ from fxrelay_viz import links, selection
 from fxrelay_viz.category import Category
 from fxrelay_viz.images import Gallery, Pictures
 from fxrelay_viz.project import Project
-from fxrelay_viz.reasons import scored
+from fxrelay_viz.reasons import ranked
 from fxrelay_viz.state import ViewState, ordered
 from fxrelay_viz.workspace import Workspace
 
@@ -204,21 +204,25 @@ class Session(param.Parameterized):
     def open(self, category: str) -> None:
         """Open a category, by its name; '' goes back to the ranking.
 
-        In a flagged category the cluster that the ranking names is selected at first.
+        A flagged category is shown by the clustering that it is flagged for, and the cluster that
+        the ranking names is selected at first.
         """
+        flagged = category in self.project.names and self.project.rank(category).flagged
+        usual = {"embedding": "", "clustering": ""} if flagged else {}
         with self.together():
             self.selection.reset()
-            self.state.param.update(category=category, k="", page=0, sample=None, compared=[],
-                                    hidden=[])  # fmt: skip
+            self.state.param.update(
+                **usual, category=category, k="", page=0, sample=None, compared=[], hidden=[]
+            )
             self.query = ""
             self.message = " ".join(self.state.settle(self.project))
-            if self.state.category and self.project.rank(self.state.category).flagged:
+            if flagged:
                 self.selection.reset(self.odd())
 
     def odd(self) -> selection.Recipe:
         """Return what selects the cluster that the ranking names; nothing where it names none."""
         rank = self.project.rank(self.state.category)
-        name = scored(self.category, rank.n_clusters)
+        name = ranked(self.category, rank)
         if not name or rank.cluster is None:
             return ()
         frame = (name, rank.n_clusters)

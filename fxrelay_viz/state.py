@@ -10,6 +10,7 @@ from fxrelay import schema
 from fxrelay.heatmap import CMAPS
 from fxrelay_viz.category import Category
 from fxrelay_viz.project import MARGIN, Project
+from fxrelay_viz.reasons import ranked
 from fxrelay_viz.renderers.look import BLEND, MODES
 from fxrelay_viz.workspace import Workspace
 
@@ -145,20 +146,21 @@ class ViewState(param.Parameterized):
 
 def _fitting(state: ViewState, category: Category, project: Project) -> dict[str, Any]:
     out: dict[str, Any] = {}
+    rank = project.rank(category.name)
+    usual = ranked(category, rank) or "kmeans"
     if state.embedding not in category.embeddings:
-        out["embedding"] = _prefer(list(category.embeddings), "tsne")
+        out["embedding"] = _embedding(list(category.embeddings), usual)
     points = category.embeddings[out.get("embedding", state.embedding)]
     if max(state.x, state.y) >= points.shape[1]:
         out |= {"x": 0, "y": 1}
     if state.second and state.second not in category.embeddings:
         out["second"] = ""
     if state.clustering not in category.clusterings:
-        out["clustering"] = _prefer(list(category.clusterings), "kmeans")
+        out["clustering"] = _prefer(list(category.clusterings), usual)
     sweep = category.clusterings.get(out.get("clustering", state.clustering), {"": None})
     k = state.k
     if k not in sweep:
-        chosen = project.rank(category.name).n_clusters
-        k = out["k"] = chosen if chosen in sweep else next(iter(sweep))
+        k = out["k"] = rank.n_clusters if rank.n_clusters in sweep else next(iter(sweep))
     if state.hidden:
         known = np.unique(category.clusters(out.get("clustering", state.clustering), k))
         out["hidden"] = [c for c in state.hidden if c in known]
@@ -173,6 +175,13 @@ def _fitting(state: ViewState, category: Category, project: Project) -> dict[str
 
 def _prefer(names: Sequence[str], name: str) -> str:
     return name if name in names else next(iter(names), "")
+
+
+def _embedding(names: Sequence[str], clustering: str) -> str:
+    """Return the embedding to show first: the t-SNE that has the suffix of the clustering."""
+    ends = [clustering[at:] for at, letter in enumerate(clustering) if letter == "_"]
+    found = [f"tsne{end}" for end in (*ends, "") if f"tsne{end}" in names]
+    return next(iter(found or names), "")
 
 
 def colourings(category: Category, project: Project | None = None) -> list[str]:

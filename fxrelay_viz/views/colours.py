@@ -10,7 +10,7 @@ from fxrelay_viz.explanations import CLASSED
 from fxrelay_viz.notes import NOTE, TAGS
 from fxrelay_viz.palette import Colouring, colouring
 from fxrelay_viz.project import Project
-from fxrelay_viz.reasons import scored
+from fxrelay_viz.reasons import ranked
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import CLUSTER
 
@@ -50,5 +50,5 @@ def odd_cluster(session: Session) -> int | None:
     rank, chosen = session.project.rank(session.state.category), session.state
     if chosen.k == "":
         return rank.cluster
-    ranked = scored(session.category, rank.n_clusters)
-    return rank.cluster if (chosen.clustering, chosen.k) == (ranked, rank.n_clusters) else None
+    shown = (chosen.clustering, chosen.k)
+    return rank.cluster if shown == (ranked(session.category, rank), rank.n_clusters) else None

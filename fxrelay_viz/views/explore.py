@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
-
 from fxrelay_viz import insight, markup, matrix, selection
 from fxrelay_viz.category import Category
 from fxrelay_viz.images import data_uri
@@ -78,7 +76,7 @@ def _named(names: list[str]) -> dict[str, str]:
 def numbers(session: Session) -> str:
     """Return what the number of clusters is chosen by: eigenvalues, and the tree of merges."""
     category, k = session.category, session.state.k
-    values = np.zeros(0) if category.eigenvalues is None else category.eigenvalues[:EIGENVALUES]
+    values = category.spectrum(session.state.clustering)[:EIGENVALUES]
     sweep = [n for n in category.clusterings.get(session.state.clustering, {}) if n != ""]
     gaps = insight.eigengaps(values, 1)
     bars = markup.spectrum(values, k if isinstance(k, int) else None, sweep, gaps)

@@ -10,7 +10,7 @@ from fxrelay_viz import markup
 from fxrelay_viz.exporting import FORMATS
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Choice
-from fxrelay_viz.reasons import scored
+from fxrelay_viz.reasons import ranked
 from fxrelay_viz.session import Session
 from fxrelay_viz.views.looks import mode_of, style_of
 
@@ -95,7 +95,7 @@ def ranking(session: Session) -> str:
 def _odd_images(session: Session, name: str) -> list[str]:
     project, rank = session.project, session.project.rank(name)
     category = project.category(name)
-    name, every = scored(category, rank.n_clusters), np.arange(len(category.ids))
+    name, every = ranked(category, rank), np.arange(len(category.ids))
     if name:
         every = np.flatnonzero(category.clusters(name, rank.n_clusters) == rank.cluster)
     most = STRIP_WIDE if "wide" in style_of(session) else STRIP

@@ -7,7 +7,7 @@ import numpy as np
 from fxrelay_viz import insight, markup
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Card, Choice, Comparison, Summary
-from fxrelay_viz.reasons import scored, scores
+from fxrelay_viz.reasons import has_scores, scores
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import TABS
 from fxrelay_viz.views.colours import cluster_colours, odd_cluster
@@ -42,8 +42,8 @@ def _summary(session: Session, cluster: int) -> Summary:
     count = int(colours.counts()[place])
     told = {"samples": f"{count:,}", "share": f"{count / len(category.ids):.0%}"}
     clustering, k = session.state.clustering, session.state.k
-    if clustering == scored(category, k):
-        told |= {r.name.lower(): r.value for r in scores(category, cluster, k)}
+    if has_scores(category, clustering, k):
+        told |= {r.name.lower(): r.value for r in scores(category, clustering, k, cluster)}
     typical = prototypes(session, clustering, k)
     mean = means(session, clustering, k).get(cluster)
     return Summary(

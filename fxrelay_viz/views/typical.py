@@ -13,7 +13,7 @@ from fxrelay_viz.images import HOVER
 from fxrelay_viz.means import known_means, mean_pictures
 from fxrelay_viz.pictures import Picture
 from fxrelay_viz.project import Project
-from fxrelay_viz.reasons import scored
+from fxrelay_viz.reasons import has_scores
 from fxrelay_viz.session import Session
 from fxrelay_viz.views.looks import look_of, renderer
 
@@ -31,8 +31,8 @@ def means(session: Session, clustering: str, k: Any) -> Mapping[int, Picture]:
 def _means(
     project: Project, category: Category, clustering: str, k: Any, variable: str, target: int
 ) -> Mapping[int, Picture]:
-    if clustering == scored(category, k):
-        known = known_means(category, k, variable, target)
+    if has_scores(category, clustering, k):
+        known = known_means(category, clustering, k, variable, target)
         if known:
             return known
     labels = category.clusters(clustering, k)

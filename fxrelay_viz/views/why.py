@@ -9,7 +9,7 @@ from fxrelay_viz import markup
 from fxrelay_viz.markup import Card, Verdict
 from fxrelay_viz.means import difference, weighted
 from fxrelay_viz.palette import NOISE
-from fxrelay_viz.reasons import scored, sentence, why
+from fxrelay_viz.reasons import ranked, sentence, why
 from fxrelay_viz.session import Session
 from fxrelay_viz.views.looks import look_of, style_of
 from fxrelay_viz.views.sample import card
@@ -19,7 +19,7 @@ from fxrelay_viz.views.typical import PROTOTYPES, drawn, end, means, prototypes
 def verdict(session: Session) -> str:
     """Return what the ranking says of the open class, and the pictures that show it."""
     category, rank = session.category, session.project.rank(session.state.category)
-    clustering = scored(category, rank.n_clusters)
+    clustering = ranked(category, rank)
     if rank.cluster is None or not clustering:
         told = Verdict(sentence(rank), rank.flagged, reasons=why(category, rank))
         return markup.verdict(told, style_of(session))

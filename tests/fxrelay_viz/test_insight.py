@@ -180,15 +180,49 @@ def test_means_that_the_analysis_made_are_used(data):
         "c", np.arange(60), ids, {}, {"kmeans": {2: labels.values[:, 0]}},
         group=made.to_dataset(name="mean_relevance"),
     )  # fmt: skip
-    found = means.known_means(category, 3)
+    found = means.known_means(category, "kmeans", 3)
     expected = means.mean_pictures(Explanations(ds), np.arange(60), labels.values[:, 1], [0, 1, 2])
     assert sorted(found) == [0, 1, 2]
     for cluster, picture in found.items():
         assert picture.relevance.dims == expected[cluster].relevance.dims
         assert np.allclose(picture.relevance, expected[cluster].relevance, atol=1e-6)
-    assert sorted(means.known_means(category, 2)) == [0, 1]
-    assert means.known_means(category, 9) == {}
-    assert means.known_means(category, 2, "relevance_at_conv") == {}
-    assert means.known_means(CATEGORY, 2) == {}
+    assert sorted(means.known_means(category, "kmeans", 2)) == [0, 1]
+    assert means.known_means(category, "kmeans", 9) == {}
+    assert means.known_means(category, "kmeans", 2, "relevance_at_conv") == {}
+    assert means.known_means(CATEGORY, "kmeans", 2) == {}
     both = means.weighted([found[0], found[1]], [1, 3])
     assert np.allclose(both.relevance, (found[0].relevance + 3 * found[1].relevance) / 4)
+
+
+def test_what_was_made_of_another_embedding_has_its_suffix():
+    half = np.arange(300) % 2
+    sizes = (("n_clusters", "cluster"), [[200.0, 100.0]])
+    other = (("n_clusters", "cluster"), [[150.0, 150.0]])
+    group = xr.Dataset(
+        {
+            "cluster_size": sizes,
+            "cluster_size_equalized": other,
+            "separability": (("n_clusters", "cluster"), [[1.0, 2.0]]),
+            "separability_equalized": (("n_clusters", "cluster"), [[5.0, 6.0]]),
+            "eigenvalue": ("component", [0.0, 0.1]),
+            "eigenvalue_equalized": ("component", [0.0, 0.7]),
+        },
+        coords={"n_clusters": [2]},
+    )
+    both = {**CATEGORY.clusterings, "kmeans_equalized": {2: half}}
+    category = Category(
+        **{**CATEGORY.__dict__, "group": group, "clusterings": both,
+           "eigenvalues": np.array([0.0, 0.1])}
+    )  # fmt: skip
+    rank = Rank("c", 6.0, 300, 2, 1, 150, True, "kmeans_equalized")
+    assert reasons.ranked(category, rank) == "kmeans_equalized"
+    told = {r.name: r.value for r in reasons.why(category, rank)}
+    assert told == {"Suspicion": "6, flagged", "Samples": "150 (others 150)",
+                    "Separability": "6 (others 5)"}  # fmt: skip
+    plain = {r.name: r.value for r in reasons.scores(category, "kmeans", 2, 1)}
+    assert plain == {"Samples": "100 (others 200)", "Separability": "2 (others 1)"}
+    assert reasons.has_scores(category, "kmeans", 2)
+    assert not reasons.has_scores(category, "other", 2)
+    assert category.spectrum("kmeans_equalized").tolist() == [0.0, 0.7]
+    assert category.spectrum("kmeans").tolist() == [0.0, 0.1]
+    assert reasons.ranked(category, Rank("c", n_clusters=2, clustering="gone")) == "kmeans"
