@@ -42,6 +42,7 @@ from fxrelay_analysis.stages.preprocess import (
     preprocess,
 )
 from fxrelay_analysis.stages.prototypes import prototypes
+from fxrelay_analysis.stages.select import select
 from fxrelay_analysis.stages.separation import calinski_harabasz, davies_bouldin, silhouette
 from fxrelay_analysis.stages.spectral import spectral_embedding
 from fxrelay_analysis.stages.stability import stability
@@ -76,6 +77,7 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "lle": lle,
     "isomap": isomap,
     "mds": mds,
+    "select": select,
     "kmeans": kmeans,
     "gaussian_mixture": gaussian_mixture,
     "spectral_clustering": spectral_clustering,
@@ -166,6 +168,7 @@ __all__ = [
     "prototypes",
     "rescale",
     "resize",
+    "select",
     "sensitivity",
     "silhouette",
     "sizes",

@@ -80,10 +80,10 @@ REFUSED = {
 }
 #: what needs no values of that kind, or says what it makes of them
 NOT_REFUSED = {
-    "a NaN": {"choose_n_clusters", "suspicion"},
-    "an infinity": {"choose_n_clusters"},
-    "no sample": {"eigengap"},
-    "another name of the samples": {"eigengap", "cut_dendrogram"},
+    "a NaN": {"choose_n_clusters", "suspicion", "select"},
+    "an infinity": {"choose_n_clusters", "select"},
+    "no sample": {"eigengap", "select"},
+    "another name of the samples": {"eigengap", "cut_dendrogram", "select"},
 }
 #: of all inputs, what is odd, and refused or documented
 ODD = {

@@ -127,3 +127,21 @@ def test_prototypes_keep_the_type_of_the_ids(ids, nobody):
     found = stages.prototypes(embedded, clustering)
     assert set(found.values[1].tolist()) <= set(ids.tolist())
     np.testing.assert_array_equal(found.values[0, 2], np.array(nobody, found.dtype))
+
+
+def test_components_and_settings_are_selected():
+    embedded = stages.spectral_embedding(stages.affinity(stages.neighbours(blobs())))
+    kept = stages.select(embedded, positions=[3, 1])
+    xr.testing.assert_identical(kept, embedded.isel(component=[3, 1]))
+    assert kept["component"].values.tolist() == [3, 1]
+    one = stages.select(stages.kmeans(embedded, n_clusters=[2, 5]), dim="n_clusters", positions=1)
+    assert one.sizes == {"sample": 100, "n_clusters": 1}
+    assert one["n_clusters"] == 5
+    for dim, last, got in [("component", 16, "16 of 'component'"), ("axis", 7, "7 of 'axis'"),
+                           ("sample", 7, "7 of 'sample'")]:  # fmt: skip
+        with pytest.raises(ValueError, match="select") as caught:
+            stages.select(embedded, dim=dim, positions=[0, last])
+        assert str(caught.value) == (
+            f"select: needs positions of a dimension, not 'sample'; got {got}, and sample: 100, "
+            "component: 16. Lower the positions or name another dimension."
+        )

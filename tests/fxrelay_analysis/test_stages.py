@@ -35,6 +35,7 @@ INPUTS = {
     "lle": (ROWS,),
     "isomap": (ROWS,),
     "mds": (ROWS,),
+    "select": (EMBEDDED,),
     "kmeans": (EMBEDDED,),
     "gaussian_mixture": (EMBEDDED,),
     "spectral_clustering": (EMBEDDED,),
