@@ -70,16 +70,9 @@ def suppress(
     ----------
     Anders et al. 2022, "Finding and removing Clever Hans", section 4.2 (P-ClArC).
     """
-    nodes = _nodes(graph)
-    if at not in nodes:
-        known = f"known are {', '.join(list(nodes)[:8])}, ..." if nodes else "none has a path"
-        raise ValueError(
-            f"suppress: needs the path of a node of a graph from fxrelay.trace; got {at!r}, "
-            f"{known}. fxrelay.report(graph) prints all."
-        )
-    rows, centre = _checked(direction, origin, _channels(graph, nodes[at]), at)
+    rows, centre = _checked(direction, origin, _channels(graph, _node(graph, at)), at)
     out = copied(graph)
-    node = _nodes(out)[at]
+    node = _node(out, at)
     _insert(out, node, _basis(rows), centre, _axis(node) if axis is None else axis)
     new = fx.GraphModule(out, out.graph, type(graph).__name__)
     new.meta |= graph.meta
@@ -87,10 +80,17 @@ def suppress(
     return new
 
 
-def _nodes(graph: fx.GraphModule) -> dict[str, fx.Node]:
-    """Return the nodes with a path whose value is one tensor."""
+def _node(graph: fx.GraphModule, at: str) -> fx.Node:
+    """Return the node of that path; nodes whose value is one tensor have one."""
     calls = facts.signal_calls(graph.graph)
-    return {str(n.meta[PATH]): n for n in calls if not any(map(facts.picks_part, n.users))}
+    nodes = {str(n.meta[PATH]): n for n in calls if not any(map(facts.picks_part, n.users))}
+    if at not in nodes:
+        known = f"known are {', '.join(list(nodes)[:8])}, ..." if nodes else "none has a path"
+        raise ValueError(
+            f"suppress: needs the path of a node of a graph from fxrelay.trace; got {at!r}, "
+            f"{known}. fxrelay.report(graph) prints all."
+        )
+    return nodes[at]
 
 
 def _checked(

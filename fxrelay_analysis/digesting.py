@@ -54,8 +54,7 @@ def digest(obj: object) -> str:
         Arrays are of numpy or dask, of any type but structured ones and long doubles; those of
         objects hold plain values. Plain values are None, bool, int, float, str, bytes, tuples,
         lists, dicts, ranges, slices, members of enums, numpy scalars, dates of cftime and what
-        consists of these. Lazy (dask) arrays are read chunk by chunk, others where they lie,
-        without a copy.
+        consists of these. Lazy (dask) arrays are read chunk by chunk, others in place.
 
     Returns
     -------
