@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fxrelay_viz import insight, markup, matrix, selection
-from fxrelay_viz.category import Category
+from fxrelay_viz.category import Category, Rank
 from fxrelay_viz.images import data_uri
 from fxrelay_viz.markup import Choice
 from fxrelay_viz.merging import MERGE_TREE
@@ -29,7 +29,7 @@ def choices(session: Session) -> str:
     ranks = session.project.ranking
     groups = {
         "": [_choice(session, "category", "Class",
-                          {r.name: f"{r.name}{'  (flagged)' * r.flagged}" for r in ranks})],
+                          {r.name: _class(r) for r in ranks})],
         "Plot": [
             _choice(session, "embedding", "Embedding", flat),
             *([] if planar else [_choice(session, "x", "Across", axes, half=True),
@@ -44,6 +44,12 @@ def choices(session: Session) -> str:
         ],
     }  # fmt: skip
     return markup.choices(groups) + ("" if planar else _axes(session))
+
+
+def _class(rank: Rank) -> str:
+    count = "" if rank.n_samples is None else f"{rank.n_samples:,}"
+    told = ", ".join(filter(None, (count, "flagged" * rank.flagged)))
+    return f"{rank.name} ({told})" if told else rank.name
 
 
 def _axes(session: Session) -> str:

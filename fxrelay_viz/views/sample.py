@@ -30,7 +30,7 @@ def grid(session: Session) -> str:
     cards = [card(session, int(n), look) for n in members]
     return markup.grid(
         cards, page, len(session.shown), session.state.page_size, style_of(session),
-        what=_what(session),
+        what=_what(session), is_random=session.state.order == "random",
     )  # fmt: skip
 
 
@@ -65,8 +65,18 @@ def preview(session: Session) -> str:
     look = look_of(session, HOVER)
     wrong = told.get("correct") == "False"
     return markup.preview(
-        card(session, session.over, look), [x for x in lines if x], wrong, style_of(session)
-    )
+        card(session, session.over, look), [x for x in lines if x], wrong, style_of(session),
+        _beside(session, session.over),
+    )  # fmt: skip
+
+
+def _beside(session: Session, member: int) -> str:
+    """Return the address of the plain image, where something else is drawn of it; or ""."""
+    is_small = not renderer(session).wide
+    if not is_small or "input" not in modes(session) or mode_of(session) in ("input", "side"):
+        return ""
+    position = int(session.category.positions[member])
+    return session.pictures.address(position, look_of(session, HOVER, "input"))
 
 
 def detail(session: Session) -> str:

@@ -65,8 +65,8 @@ EVERY = {
         [insight.histogram(t, np.linspace(0, 1, 9), np.zeros(9, bool))], choice(t)
     ),
     "looks": lambda t: markup.looks({t: t}, t, "", 0.5, [choice(t)], [choice(t)]),
-    "grid": lambda t: markup.grid([card(t)], 0, 1, 24, "auto"),
-    "preview": lambda t: markup.preview(card(t), [t], True),
+    "grid": lambda t: markup.grid([card(t)], 0, 1, 24, "auto", "Selection", True),
+    "preview": lambda t: markup.preview(card(t), [t], True, "auto", t),
     "detail": lambda t: markup.detail(
         Detail(t, t, {t: t}, {t: t}, (t,), [(t, 1.0, 1.0)], *[[card(t)]] * 4, [t], t), "auto"
     ),

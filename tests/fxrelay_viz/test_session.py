@@ -406,3 +406,24 @@ def test_all_that_made_the_data_is_told(data):
     assert "too few samples" not in html(session, "status")
     act(session, "open", "digit 3")
     assert "tsne: too few samples" in html(session, "status")
+
+
+def test_the_pointer_shows_input_and_explanation(opened: Session):
+    opened.over = 7
+    assert html(opened, "preview").count("<img") == 2
+    act(opened, "mode", "input")
+    assert html(opened, "preview").count("<img") == 1
+
+
+def test_a_random_order_is_shuffled(opened: Session):
+    assert "shuffle" not in html(opened, "grid")
+    act(opened, "set", "random", "order")
+    before = opened.shown.tolist()
+    assert "shuffle" in html(opened, "grid")
+    act(opened, "shuffle")
+    assert opened.shown.tolist() != before
+    assert sorted(opened.shown.tolist()) == sorted(before)
+
+
+def test_classes_are_chosen_with_their_size(opened: Session):
+    assert "digit 3 (183, flagged)" in html(opened, "choices")
