@@ -9,11 +9,13 @@ import secrets
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from fxrelay import schema
@@ -196,7 +198,8 @@ class ImageHandler(RequestHandler):
             self.set_status(304)
             return
         self.set_header("Content-Type", drawn[1])
-        await self.finish(drawn[0])
+        with suppress(StreamClosedError):  # the page was closed meanwhile
+            await self.finish(drawn[0])
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Answer what tornado refuses, with a line and never a stack trace."""

@@ -1,9 +1,11 @@
 """Doing things a moment later while a page is served, and at once elsewhere."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import panel as pn
+from panel.io import unlocked
 
 
 def served_document() -> Any:
@@ -12,17 +14,27 @@ def served_document() -> Any:
     return None if document is None or document.session_context is None else document
 
 
-def locked(do: Callable[[], None]) -> None:
-    """Change models of a page while its document is locked: in the next turn of the event loop.
+def soon(document: Any, do: Callable[[], None]) -> None:
+    """Change models of a page in the next turn of its event loop; from any thread.
 
-    Reports of controls come without the lock, those of figures with it; where no page is served,
-    there is no lock.
+    Then its document is locked, which it is not while a control reports. Panel sends the changes,
+    after those that it has not sent yet, such as the figure that they are about.
     """
+    document.add_next_tick_callback(partial(_in_order, do))
+
+
+def _in_order(do: Callable[[], None]) -> None:
+    with unlocked():
+        do()
+
+
+def locked(do: Callable[[], None]) -> None:
+    """Change models of this page `soon`; at once where no page is served."""
     document = served_document()
     if document is None:
         do()
     else:
-        document.add_next_tick_callback(do)
+        soon(document, do)
 
 
 class Later:
@@ -51,4 +63,4 @@ class Later:
 
     def _run(self) -> None:
         self._timer = None
-        self._do()
+        _in_order(self._do)

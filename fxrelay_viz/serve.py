@@ -10,6 +10,7 @@ import xarray as xr
 
 from fxrelay_viz import figure, giveback, raster
 from fxrelay_viz.app import Viewer
+from fxrelay_viz.closing import expect_closing
 from fxrelay_viz.images import Gallery
 from fxrelay_viz.links import Links
 from fxrelay_viz.project import Project
@@ -76,6 +77,7 @@ def serve(
     gallery, links = Gallery(served=True), Links(workspace.get().notes)
     port = free_port(address, port)
     keywords = _guarded(address, port, password) | keywords
+    expect_closing()
     figure.warm()
     raster.warm()
     if not keywords.get("threaded"):  # a process that does nothing else

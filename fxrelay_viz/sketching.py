@@ -11,7 +11,7 @@ import numpy as np
 
 from fxrelay_viz.clouds import Cloud, glyphs, is_raster
 from fxrelay_viz.geometry import Extent
-from fxrelay_viz.later import locked, served_document
+from fxrelay_viz.later import locked, served_document, soon
 from fxrelay_viz.raster import rasterize
 
 #: so many rasters without a selection are kept for other sessions that look at the same
@@ -113,7 +113,7 @@ class Sketcher:
     def _made(self, document: Any, future: Any) -> None:
         """Hand a sketch over, in the thread that made it."""
         if not self._is_closed:
-            document.add_next_tick_callback(partial(self._take, document, future))
+            soon(document, partial(self._take, document, future))
 
     def _take(self, document: Any, future: Any) -> None:
         self._is_drawing = False
