@@ -25,6 +25,8 @@ OUTLIER: Final = "outlier_"
 RANK: Final = "outlier_rank_"
 #: least reach of a neighbourhood over the greatest
 TINY: Final = 1e-10
+#: share of the greatest variance below which there is none
+FLAT: Final = 1e-12
 #: parts of the samples, each scored by the mixture of the others
 FOLDS: Final = 5
 #: most steps of the mixture's solver
@@ -50,10 +52,25 @@ def _lof(x: Array, near: Near, **_: Any) -> Scored:
 
 
 def _mahalanobis(x: Array, near: Near, **_: Any) -> Scored:
-    from sklearn.covariance import LedoitWolf
+    """Along the principal axes, of the samples or of the features, whichever are fewer.
 
-    squared = LedoitWolf().fit(x).mahalanobis(x)
-    return np.sqrt(np.maximum(squared, 0)), {}
+    With l the squared lengths of n centred rows in d dimensions along them and m their mean
+    variance, the shrunk variances are (1 - w) l / n + w m, where w d (sum l^2 / n^2 / d - m^2) =
+    (sum |x|^4 / n - sum l^2 / n^2) / n, 1 at most (Ledoit and Wolf 2004, section 3.2).
+    """
+    from scipy.linalg import eigh
+
+    x = x - x.mean(axis=0)
+    n, d = x.shape
+    length, axes = eigh(x @ x.T if d > n else x.T @ x)
+    length = np.maximum(length, 0)
+    along = np.square(axes) * length if d > n else np.square(x @ axes)
+    mean, fourth = length.sum() / n / d, np.square(length).sum() / n**2
+    apart, noise = fourth - d * mean**2, (np.square(along.sum(axis=1)).sum() / n - fourth) / n
+    weight = min(noise / apart, 1.0) if apart > FLAT * fourth and noise > 0 else 0.0
+    spread = (1 - weight) * length / n + weight * mean
+    kept = spread > FLAT * spread.max()
+    return np.sqrt((along[:, kept] / spread[kept]).sum(axis=1)), {}
 
 
 def _mixture(

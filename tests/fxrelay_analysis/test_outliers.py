@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.spatial.distance import cdist
+from sklearn.covariance import LedoitWolf
 from sklearn.neighbors import LocalOutlierFactor
 
 from fxrelay_analysis import stages
@@ -45,6 +46,13 @@ def test_closed_forms():
     centred = many - many.mean(0)
     exact = np.sqrt(np.einsum("ni,ij,nj->n", centred, np.linalg.inv(np.cov(many.T)), centred))
     np.testing.assert_allclose(away, exact, rtol=0.05)
+
+
+@pytest.mark.parametrize("shape", [(60, 3), (60, 1), (20, 20), (12, 80), (40, 400)])
+def test_shrunk_covariances_are_scikit_learns(shape):
+    rows = np.random.default_rng(1).normal(size=shape) * np.geomspace(1, 9, shape[1]) + 3
+    found = stages.outliers(array(rows), methods=["mahalanobis"])["outlier_mahalanobis"]
+    np.testing.assert_allclose(found, np.sqrt(LedoitWolf().fit(rows).mahalanobis(rows)), rtol=1e-8)
 
 
 def test_the_local_outlier_factor_is_scikit_learns():
