@@ -1,0 +1,126 @@
+"""The clusters of all categories in one table, the most suspicious first."""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from fxrelay.schema import CATEGORY, CLUSTER, CLUSTERING, N_CLUSTERS, RANKING, SUSPICION, describe
+from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
+from fxrelay_analysis.stages.prototypes import PROTOTYPE
+from fxrelay_analysis.stages.separation import SILHOUETTE
+from fxrelay_analysis.stages.suspicion import ISOLATION, SURPLUS, suspicion
+from fxrelay_analysis.stages.validity import SIZE
+
+Array = np.ndarray[Any, Any]
+#: dimension of the table
+RANK: Final = "rank"
+SHARE: Final = "share"
+#: what is told of a cluster where the analysis has it
+SCORES: Final = (SEPARABILITY, VALLEY, SIZE, SILHOUETTE, ISOLATION, SURPLUS, PROTOTYPE)
+
+
+class Found(NamedTuple):
+    """A cluster: who belongs to it (n,), and what is said of it by name."""
+
+    member: Array
+    facts: dict[str, Any]
+
+
+def rank_clusters(
+    tree: xr.DataTree,
+    *,
+    clustering: str = "kmeans",
+    overlap: float = 0.5,
+    level: float = suspicion.level,
+) -> xr.Dataset:
+    """Return the distinct clusters of all categories, most suspicious first.
+
+    Suspicion is the separability of the cluster, 1 at most where its valley is not significant.
+    A sweep finds the same samples again and again: of clusters of one category that share more
+    than `overlap`, only the most suspicious is told.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `spray`.
+    clustering : str
+        Which one: ``kmeans`` stands for `clustering_kmeans`, and for those with a suffix beside
+        it, ``clustering_kmeans_equalized``, with the scores of the same suffix.
+    overlap : float
+        Greatest Jaccard similarity of clusters that are told, in [0, 1].
+    level : float
+        Greatest p-value of the valley around a cluster, in [0, 1]; as of `stages.suspicion`.
+
+    Returns
+    -------
+    Dataset
+        dim `rank`: `category`, `clustering`, `n_clusters`, `cluster`, `suspicion`, `share` (of the
+        category's samples), and what the tree has of `separability`, `valley`, `cluster_size`,
+        `silhouette`, `isolation`, `surplus`, `prototype`.
+
+    Raises
+    ------
+    ValueError
+        If no category has such a clustering with `separability`, or `overlap` is out of bounds.
+    """
+    groups = {str(name): g.to_dataset() for name, g in tree.children.items() if name != RANKING}
+    rows = [
+        found.facts
+        for name, group in groups.items()
+        for found in _distinct(list(_clusters(name, group, clustering, level)), overlap)
+    ]
+    if not rows or not 0 <= overlap <= 1:
+        raise ValueError(
+            f"rank_clusters: needs categories with '{CLUSTERING}{clustering}' and '{SEPARABILITY}' "
+            f"of it, and overlap in [0, 1]; got {len(rows)} such clusters in {len(groups)} "
+            f"categories, and {overlap}. Run spray, or name another clustering."
+        )
+    rows.sort(key=lambda facts: -facts[SUSPICION])
+    names = [name for name in rows[0] if all(name in row for row in rows)]
+    columns = {name: (RANK, np.array([row[name] for row in rows])) for name in names}
+    return describe(xr.Dataset(columns, {RANK: np.arange(len(rows))}))
+
+
+def _clusters(name: str, group: xr.Dataset, clustering: str, level: float) -> Iterator[Found]:
+    for variable in [v for v in map(str, group.data_vars) if v.startswith(CLUSTERING + clustering)]:
+        suffix = variable.removeprefix(CLUSTERING + clustering)
+        if SEPARABILITY + suffix not in group:
+            continue
+        labels, table = group[variable], group[SEPARABILITY + suffix]
+        known = [s for s in SCORES if s + suffix in group and group[s + suffix].dims == table.dims]
+        for at in zip(*np.nonzero(table.notnull().values), strict=True):
+            here = {d: int(i) for d, i in zip(table.dims, at, strict=True)}
+            place = table.isel(here)
+            member = labels.values[(slice(None), *at[:-1])] == place[table.dims[-1]].item()
+            scores = {s: group[s + suffix].values[at] for s in known}
+            sure = VALLEY in scores and scores[VALLEY] <= level
+            facts = {
+                CATEGORY: str(group.attrs.get(CATEGORY, name)),
+                "clustering": variable.removeprefix(CLUSTERING),
+                N_CLUSTERS: _count(place, labels.values[(slice(None), *at[:-1])]),
+                CLUSTER: place[table.dims[-1]].item(),
+                SUSPICION: float(place) if sure else min(float(place), 1.0),
+                SHARE: float(member.mean()),
+            }
+            yield Found(member, facts | scores)
+
+
+def _count(place: xr.DataArray, labels: Array) -> int:
+    """Return the number of clusters that were sought, or found where no coordinate tells."""
+    told = [c for n, c in place.coords.items() if str(n).startswith(N_CLUSTERS)]
+    return int(told[0]) if told else int(labels.max()) + 1
+
+
+def _distinct(found: list[Found], overlap: float) -> list[Found]:
+    """Return clusters of one category without those that a more suspicious one stands for."""
+    kept: list[Found] = []
+    for one in sorted(found, key=lambda f: (-f.facts[SUSPICION], -f.facts.get(SURPLUS, 0.0))):
+        if all(_jaccard(one.member, other.member) <= overlap for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _jaccard(a: Array, b: Array) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
