@@ -84,6 +84,8 @@ const walk = (box, event) => {
 const is_typing = event =>
   event.composedPath()[0].matches?.("textarea, select, input:not([type=range])") ?? false
 
+const in_dialog = event => event.composedPath().some(e => e.matches?.("dialog[open]"))
+
 const shortcut = event => {
   const key = event.key.toLowerCase()
   if (event.ctrlKey || event.metaKey)
@@ -173,7 +175,7 @@ export function render({ model, el }) {
     theme()
     addEventListener("keydown", event => {
       const name = shortcut(event)
-      if (!name || is_typing(event) || box.querySelector("dialog[open]")) return
+      if (!name || is_typing(event) || in_dialog(event)) return
       event.preventDefault()
       if (name === "find-focus") box.querySelector("input[type=search]")?.focus()
       else if (name === "help") box.querySelector("dialog.help")?.showModal()

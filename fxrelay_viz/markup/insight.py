@@ -90,6 +90,7 @@ def comparison(
     methods: Comparison | None,
     fields: Sequence[Choice],
     style: str,
+    minus: str = "",
 ) -> str:
     """Return two clusters, and two attributions, side by side.
 
@@ -104,6 +105,8 @@ def comparison(
         What is compared.
     style : str
         CSS classes of the images, as `views.looks.style_of` names them.
+    minus : str
+        Address of the mean of the first cluster minus that of the second, "" for none.
     """
     chosen = "".join(select(choice) for choice in fields if len(choice.options) > 1)
     two = "".join(f"<div>{_summary(one, style)}</div>" for one in pair)
@@ -111,8 +114,17 @@ def comparison(
         f'<div class="two">{two}</div>' if two else empty("There are no two clusters to compare.")
     )
     return (
-        f'<div class="fields">{chosen}</div>{both}{_differences(differences)}'
+        f'<div class="fields">{chosen}</div>{both}{_minus(minus, style)}{_differences(differences)}'
         f"{_methods(methods, style)}"
+    )
+
+
+def _minus(address: str, style: str) -> str:
+    if not address:
+        return ""
+    return (
+        f'<h2>Where their relevance differs: A − B</h2><div class="minus {style}"><figure '
+        f'class="mean"><img src="{escape(address)}" alt="Mean of A minus mean of B"></figure></div>'
     )
 
 

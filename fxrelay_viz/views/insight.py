@@ -7,6 +7,7 @@ import numpy as np
 from fxrelay_viz import insight, markup
 from fxrelay_viz.images import Look
 from fxrelay_viz.markup import Card, Choice, Comparison, Summary
+from fxrelay_viz.means import difference
 from fxrelay_viz.reasons import has_scores, scores
 from fxrelay_viz.session import Session
 from fxrelay_viz.state import TABS
@@ -71,8 +72,16 @@ def compare(session: Session) -> str:
     ]  # fmt: skip
     return markup.comparison(
         [_summary(session, c) for c in pair], _differences(session, pair), _methods(session),
-        fields, style_of(session),
+        fields, style_of(session), _minus(session, pair),
     )  # fmt: skip
+
+
+def _minus(session: Session, pair: list[int]) -> str:
+    """Return the address of the mean map of the first cluster minus that of the second."""
+    found = means(session, session.state.clustering, session.state.k)
+    if len(pair) < 2 or any(c not in found for c in pair):
+        return ""
+    return drawn(session, difference(*(found[c] for c in pair)))
 
 
 def _differences(session: Session, pair: list[int]) -> list[insight.Difference]:

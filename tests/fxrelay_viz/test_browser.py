@@ -207,6 +207,17 @@ def test_keys(opened: Visit):
     page.keyboard.press("Escape")
 
 
+def test_what_made_the_data_is_told(opened: Visit):
+    page = opened.page
+    page.locator(".chip").first.click()
+    selected(opened, "92 of 183")
+    page.get_by_role("button", name="About this data").click()
+    page.locator("dialog.about[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("dialog.about[open]").wait_for(state="hidden")
+    selected(opened, "92 of 183")
+
+
 def test_from_the_ranking_with_keys_alone(visit: Visitor):
     one = visit()
     one.page.locator(".ranking .row").first.wait_for()
@@ -283,7 +294,7 @@ def test_the_scatter_matrix_chooses_the_axes(opened: Visit):
 def test_two_embeddings_are_linked(opened: Visit):
     page = opened.page
     page.get_by_label("Second plot").select_option("spectral")
-    page.wait_for_function("() => frames_of().length === 2 && Bokeh.documents[0].is_idle")
+    opened.fitted(plots=2)
     opened.drag((0.02, 0.02), (0.5, 0.98), plot=1)
     selected(opened, "91 of 183")
     assert page.evaluate(CLIPPED) == []

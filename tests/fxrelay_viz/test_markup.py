@@ -73,7 +73,7 @@ EVERY = {
     "summaries": lambda t: markup.summaries([summary(t)], "auto"),
     "comparison": lambda t: markup.comparison(
         [summary(t)] * 2, [insight.Difference(t, t, t, 0.5)],
-        Comparison((t, t), [(card(t), card(t))]), [choice(t)], "auto",
+        Comparison((t, t), [(card(t), card(t))]), [choice(t)], "auto", t,
     ),
     "notebook": lambda t: markup.notebook({t: 1}, {t: t}, {t: t}, 2),
     "verdict": lambda t: markup.verdict(

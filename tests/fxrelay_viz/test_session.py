@@ -235,6 +235,7 @@ def test_clusters_are_compared(opened: Session):
     text = html(opened, "lower")
     assert "Cluster 3" in text
     assert "Where they differ" in text
+    assert 'alt="Mean of A minus mean of B"' in text
 
 
 def test_tags_notes_and_kept_selections(data):
