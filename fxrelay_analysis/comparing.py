@@ -25,18 +25,19 @@ def compare_analyses(
     DataTree
         A group per shared category, and in it one per shared clustering, with what
         `stages.compare` returns. The root has `suspicion_before` and `suspicion_after`
-        (category,), where both analyses rank; its attributes list categories of one only.
+        (category,), where both analyses rank; its attributes list categories without common
+        samples, `only_before` and `only_after`.
 
     Raises
     ------
     ValueError
-        If no category is in both.
+        If no category has samples in both.
     """
-    names = [n for n in before.children if n in after.children and n != RANKING]
+    names = [n for n in _named(before) if n in after.children and _share(before[n], after[n])]
     if not names:
         raise ValueError(
-            f"compare_analyses: needs a category that both have; got {_named(before)} and "
-            f"{_named(after)}. Analyse the same variable in both."
+            f"compare_analyses: needs a category with samples that both have; got "
+            f"{_named(before)} and {_named(after)}. Analyse the same variable of the same samples."
         )
     nodes = {"/": _root(before, after, names)}
     for name in names:
@@ -45,6 +46,12 @@ def compare_analyses(
         for key in [k for k in map(str, left) if k.startswith(CLUSTERING) and k in right]:
             nodes[f"/{name}/{key}"] = compare(left[key], right[key], noise=noise)
     return xr.DataTree.from_dict(nodes)
+
+
+def _share(one: xr.DataTree, other: xr.DataTree) -> bool:
+    return all(SAMPLE in t.coords for t in (one, other)) and bool(
+        one[SAMPLE].isin(other[SAMPLE]).any()
+    )
 
 
 def _named(tree: xr.DataTree) -> list[str]:

@@ -70,9 +70,16 @@ def test_two_analyses_are_compared_category_by_category():
     assert out["suspicion_before"].values.tolist() == [1.0]
     assert out["suspicion_after"].values.tolist() == [0.5]
     np.testing.assert_allclose(np.diag(out["b/clustering_kmeans"]["adjusted_rand_index"]), 1)
-    with pytest.raises(ValueError, match="category that both have") as caught:
+    others = FIRST.assign_coords(sample=FIRST["sample"] + 1000)
+    moved = xr.DataTree.from_dict(
+        tree(FIRST, [3.0, 1.0], "a", "b").to_dict() | {"/b": others.to_dataset(name="x")}
+    )
+    apart = compare_analyses(moved, tree(FIRST, [1.0, 1.0], "a", "b"))
+    assert list(apart.children) == ["a"]
+    assert apart.attrs == {"only_before": ["b"], "only_after": ["b"]}
+    with pytest.raises(ValueError, match="that both have") as caught:
         compare_analyses(tree(FIRST, [1.0], "a"), tree(FIRST, [1.0], "b"))
     assert str(caught.value) == (
-        "compare_analyses: needs a category that both have; got ['a'] and ['b']. Analyse the same "
-        "variable in both."
+        "compare_analyses: needs a category with samples that both have; got ['a'] and ['b']. "
+        "Analyse the same variable of the same samples."
     )
