@@ -106,6 +106,7 @@ class Visit:
         """Open a class of the ranking, and wait until it is drawn."""
         self.page.locator(".ranking .row").nth(row).click()
         self.wait()
+        self.fitted()
         self.page.wait_for_function("() => location.search.includes('view=')")
 
     def wait(self, images: int = 12) -> float:
@@ -117,6 +118,14 @@ class Visit:
             polling=50,
         )
         return time.perf_counter() - self.started
+
+    def fitted(self, plots: int = 1) -> None:
+        """Wait until there are so many plots, each with one scale on both axes."""
+        self.page.wait_for_function(
+            "plots => frames_of().length === plots && frames_of().every(([, , w, h, l, r, b, t]) =>"
+            " Math.abs((r - l) / w * h / (t - b) - 1) < 0.01)",
+            arg=plots,
+        )
 
     def place(self, across: float, down: float, plot: int = 0) -> tuple[float, float]:
         """Return the point at shares of a plot's frame, from the upper left corner."""

@@ -55,7 +55,7 @@ class EmbeddingPlot:
         self._outlines: Sequence[np.ndarray] = ()
         self._contours: Sequence[tuple[np.ndarray, str]] = ()
         self._figure: Figure | None = None
-        self._sketcher, self._settled = Sketcher(self._take), Later(self._refit, SETTLING)
+        self._sketcher, self._settled = Sketcher(self._take), Later(self._draw, SETTLING)
         self.pane = pn.pane.HoloViews(
             None, backend="bokeh", sizing_mode="stretch_both", min_height=240, linked_axes=False
         )
@@ -201,13 +201,9 @@ class EmbeddingPlot:
         size = (min(width, MOST_PIXELS), min(height, MOST_PIXELS))
         if min(size) > 0 and size != self._size:
             self._size = size
+            if self._view == self._home:
+                self._fit()
             self._settled.ask()
-
-    def _refit(self) -> None:
-        """Draw at another size; what was shown whole is shown whole again."""
-        if self._view == self._home:
-            self._fit()
-        self._draw()
 
 
 def _weakly(method: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
