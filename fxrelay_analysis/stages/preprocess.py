@@ -36,7 +36,7 @@ class channel_sum(Stage):
         array = checked(relevance, "channel_sum")
         if CHANNEL not in array.dims:
             return array.copy()
-        return array.sum(CHANNEL, keep_attrs=True)
+        return array.sum(CHANNEL, skipna=False, keep_attrs=True)
 
 
 class absolute(Stage):
