@@ -33,7 +33,8 @@ def compare_analyses(
     ValueError
         If no category has samples in both.
     """
-    names = [n for n in _named(before) if n in after.children and _share(before[n], after[n])]
+    pairs = {n: (t, after.children.get(n)) for n, t in before.children.items() if n != RANKING}
+    names = [n for n, (one, other) in pairs.items() if other is not None and _share(one, other)]
     if not names:
         raise ValueError(
             f"compare_analyses: needs a category with samples that both have; got "

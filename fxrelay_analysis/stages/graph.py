@@ -156,8 +156,7 @@ class affinity(Stage):
             If there are fewer neighbours than `scale_rank`, they are of other samples, or a
             distance is not finite.
         """
-        index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
-        _check_near(index, distance)
+        index, distance = near_of(near, "affinity")
         width, rank = scales(distance, sigma, scale_rank, "affinity")
         weights = WEIGHTS[mode](index, distance, width, rank)
         weights.eliminate_zeros()
@@ -232,16 +231,24 @@ def _ends(graph: xr.Dataset) -> Array:
     return np.stack([graph[SOURCE].values, graph[TARGET].values])
 
 
-def _check_near(index: Array, distance: Array) -> None:
-    """Raise where neighbours (n, k) are not among the n samples (scipy would crash)."""
+def near_of(near: xr.Dataset, where: str) -> tuple[Array, Array]:
+    """Return positions (n, k) of neighbours and distances (n, k) to them.
+
+    Raises
+    ------
+    ValueError
+        If neighbours are not among the n samples (scipy would crash), or distances not finite.
+    """
+    index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
     outside = int(((index < 0) | (index >= len(index))).sum())
     odd = int((~np.isfinite(distance)).sum())
     if not index.size or outside or odd:
         raise ValueError(
-            f"affinity: needs neighbours among its samples at finite distances; got {len(index)} "
+            f"{where}: needs neighbours among its samples at finite distances; got {len(index)} "
             f"samples, {outside} neighbours that are none of them and {odd} other distances. "
             "Select samples first, then find their neighbours."
         )
+    return index, distance
 
 
 def _settled(method: str, metric: str, n: int, max_exact: int) -> str:

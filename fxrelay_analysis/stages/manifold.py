@@ -9,8 +9,9 @@ import xarray as xr
 from scipy.sparse import csr_array
 
 from fxrelay.schema import EMBEDDING
-from fxrelay_analysis.stages.distances import DISTANCE, PRECOMPUTED
-from fxrelay_analysis.stages.graph import NEIGHBOUR
+from fxrelay_analysis.inputs import need_variables
+from fxrelay_analysis.stages.distances import PRECOMPUTED
+from fxrelay_analysis.stages.graph import NEAR, NEIGHBOUR, near_of
 from fxrelay_analysis.stages.points import (
     METRIC_DOC,
     ROW_METRICS,
@@ -204,6 +205,7 @@ def _near(
 ) -> tuple[Any, dict[str, xr.DataArray], str]:
     """Return what t-SNE takes, the sample ids, and the metric it takes it with."""
     if isinstance(data, xr.Dataset) and NEIGHBOUR in data:
+        need_variables("tsne", ["embedding"], {"embedding": NEAR}, [data])
         return _distances(data, metric, perplexity), ids(data[NEIGHBOUR]), PRECOMPUTED
     given = points(data, "tsne", unit_rows)
     need_samples(given, 4, "tsne", "Leave it out.")
@@ -219,7 +221,7 @@ def _distances(near: xr.Dataset, metric: str, perplexity: float) -> csr_array:
             f"tsne: needs no metric beside that of the neighbours, {own}; got {metric}. Leave it "
             "out, or pass the points."
         )
-    index, distance = near[NEIGHBOUR].values, near[DISTANCE].values
+    index, distance = near_of(near, "tsne")
     n, k = index.shape
     least = min(int(3 * perplexity + 1), n - 1)
     if k < least or n < 4:

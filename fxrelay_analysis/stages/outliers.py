@@ -10,8 +10,7 @@ import xarray as xr
 from fxrelay.schema import SAMPLE
 from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stages.cluster import solving
-from fxrelay_analysis.stages.distances import DISTANCE
-from fxrelay_analysis.stages.graph import NEAR, NEIGHBOUR
+from fxrelay_analysis.stages.graph import NEAR, near_of
 from fxrelay_analysis.stages.mixture import CONVERGED
 from fxrelay_analysis.stages.nearest import nearest
 from fxrelay_analysis.stages.points import Points, PointStage, dataset, points
@@ -182,7 +181,7 @@ def _near(given: Points, near: xr.Dataset | None, k: int, wanted: set[str]) -> N
     if near is None:
         return Near(*nearest(given.scaled(), k))
     need_same_samples(given.labelled(), near, "outliers", "neighbours")
-    return Near(near[NEIGHBOUR].values[:, :k], near[DISTANCE].values[:, :k])
+    return Near(*(part[:, :k] for part in near_of(near, "outliers")))
 
 
 def _ranks(scores: Array) -> Array:

@@ -7,20 +7,31 @@ import pytest
 import xarray as xr
 
 from fxrelay_analysis import stages
-from tests.fxrelay_analysis.test_stages import INPUTS, RELEVANCE
+from tests.fxrelay_analysis.test_stages import EMBEDDED, INPUTS, NEAR, RELEVANCE, ROWS
 
 QUICK = {
     "tsne": {"n_iterations": 250}, "stability": {"n_draws": 2}, "gap_statistic": {"n_references": 2}
 }  # fmt: skip
-NAMES = [name for name in stages.STAGES if name != "umap"]  # which compiles itself first
+#: inputs of other kinds that a stage takes as well
+MORE = {
+    "outliers with neighbours": (ROWS, NEAR),
+    "tsne of neighbours": (stages.neighbours(ROWS, n_neighbours=39),),
+    "prototypes of a mixture": (EMBEDDED, stages.gaussian_mixture(EMBEDDED, n_clusters=[2, 3])),
+}
+NAMES = [*(name for name in stages.STAGES if name != "umap"), *MORE]  # umap compiles itself first
 
 
 def inputs_of(name):
-    return INPUTS.get(name, (RELEVANCE,))
+    return (INPUTS | MORE).get(name, (RELEVANCE,))
+
+
+def stage_of(name):
+    return name.partition(" ")[0]
 
 
 def run(name, inputs):
-    return stages.STAGES[name](*inputs, **QUICK.get(name, {}))
+    stage = stage_of(name)
+    return stages.STAGES[stage](*inputs, **QUICK.get(stage, {}))
 
 
 def is_float(array):
@@ -138,7 +149,7 @@ def refused(name, inputs, kinds=(ValueError,)):
         result = run(name, inputs)
     except kinds as error:
         text = str(error)
-        assert text.startswith(f"{name}: needs "), text
+        assert text.startswith(f"{stage_of(name)}: needs "), text
         assert "; got" in text, text
         assert text.endswith((".", ")")), text
         return True
@@ -148,7 +159,7 @@ def refused(name, inputs, kinds=(ValueError,)):
 
 def documented(name, result):
     """Check that numbers are finite, but where documentation tells of NaN or infinity."""
-    stage = stages.STAGES[name]
+    stage = stages.STAGES[stage_of(name)]
     told = f"{inspect.getmodule(stage).__doc__} {stage.__doc__} {stage.compute.__doc__}"
     variables = [result] if isinstance(result, xr.DataArray) else result.data_vars.values()
     for variable in (v for v in variables if v.dtype.kind == "f"):
