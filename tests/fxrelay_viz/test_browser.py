@@ -177,7 +177,7 @@ def test_the_pointer_shows_a_sample(opened: Visit):
         for down in (0.4, 0.45, 0.5, 0.55):
             opened.page.mouse.move(*opened.place(across, down))
             opened.page.wait_for_timeout(80)
-    opened.page.locator(PREVIEW).wait_for()
+    opened.page.locator(PREVIEW).nth(1).wait_for()
     opened.see(".preview", "prediction")
 
 
