@@ -31,6 +31,9 @@ RECIPE: Final = "recipe"
 class Recipe:
     """What an analysis is made of; `text` is all of it.
 
+    A text may name stages of other packages, ``package.module:class``, which reading it imports:
+    read recipes, and files of analyses as recipes, only from those whose code you would run.
+
     Parameters
     ----------
     data : str or path, optional

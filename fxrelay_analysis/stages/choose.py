@@ -81,7 +81,7 @@ class choose_n_clusters(Stage):
         Raises
         ------
         ValueError
-            If there is no score.
+            If there is no score, or one of several clusterings.
         """
         found = _by_name(scores)
         names = [name for name in CRITERIA if name in found]
@@ -111,7 +111,14 @@ class choose_n_clusters(Stage):
 def _by_name(scores: tuple[xr.DataArray | xr.Dataset, ...]) -> dict[str, xr.DataArray]:
     """Return every variable of the scores that counts clusters, by name."""
     sets = [s.data_vars if isinstance(s, xr.Dataset) else {s.name: s} for s in scores]
-    every = {str(name): array for named in sets for name, array in named.items()}
+    every: dict[str, xr.DataArray] = {}
+    for name, array in (item for named in sets for item in named.items()):
+        if str(name) in CRITERIA and str(name) in every:
+            raise ValueError(
+                f"choose_n_clusters: needs each score once; got '{name}' of several clusterings. "
+                "Choose for one clustering at a time."
+            )
+        every[str(name)] = array
     wanted = {EIGENGAP: (COMPONENT,)} | dict.fromkeys([*CRITERIA, GAP_ERROR][1:], (N_CLUSTERS,))
     return {name: array for name, array in every.items() if array.dims == wanted.get(name)}
 

@@ -27,7 +27,7 @@ class Measured(Stage):
     Metrics, all zero for equal samples but `russellrao`, none a similarity:
 
     - ``euclidean``, ``sqeuclidean``, ``cityblock``, ``chebyshev``, ``minkowski`` (`p`),
-      ``canberra``, ``braycurtis``: as in scipy.spatial.distance;
+      ``canberra``, ``braycurtis`` (infinite where u = -v): as in scipy.spatial.distance;
     - ``seuclidean``: Euclidean after each feature was divided by its standard deviation (constant
       ones stay); ``mahalanobis``: after whitening by the pseudo-inverse of the covariance, to which
       `ridge` times its mean variance is added;

@@ -148,7 +148,7 @@ def _half(square: Array) -> Array:
 
 def _settled(distance: Array) -> Array:
     """Two samples in which nothing is marked are equal: 0 / 0 is no distance."""
-    return np.nan_to_num(distance, nan=0.0)
+    return np.where(np.isnan(distance), 0.0, distance)
 
 
 #: name -> how samples become rows, how rows are compared, what the outcome means

@@ -153,3 +153,10 @@ def test_metrics_on_maps_need_maps(name, metric):
         f"{name}: needs dims ('sample', ['channel'], 'y', 'x') for metric={metric!r}; got "
         "('sample', 'feature'). Pass maps instead of flat features."
     )
+
+
+def test_opposite_samples_are_infinitely_far_by_bray_and_curtis():
+    rows = xr.DataArray([[1.0, 2], [-1, -2], [0, 0], [0, 0]], dims=("sample", "feature"))
+    found = stages.distances(rows, metric="braycurtis")
+    assert found[0, 1] == np.inf
+    assert found[2, 3] == 0

@@ -248,6 +248,16 @@ def test_all_criteria_agree_on_planted_groups():
     assert stages.choose_n_clusters(stages.eigengap(few)).suggested_n_clusters == 3
 
 
+def test_scores_of_several_clusterings_are_not_mixed():
+    scores = [stages.silhouette(BLOBS, FOUND), stages.davies_bouldin(BLOBS, FOUND)]
+    with pytest.raises(ValueError, match="choose_n_clusters") as caught:
+        stages.choose_n_clusters(*scores, stages.silhouette(BLOBS, stages.agglomerative(BLOBS)))
+    assert str(caught.value) == (
+        "choose_n_clusters: needs each score once; got 'mean_silhouette' of several clusterings. "
+        "Choose for one clustering at a time."
+    )
+
+
 def test_choosing_needs_scores():
     with pytest.raises(ValueError, match="choose_n_clusters") as caught:
         stages.choose_n_clusters(stages.sizes(FOUND))
