@@ -15,18 +15,6 @@ from fxrelay_viz.workspace import Workspace
 FRAME = ("tsne", 0, 1)
 
 
-@pytest.fixture
-def session(project: Project) -> Session:
-    return Session(Workspace.of(project))
-
-
-@pytest.fixture
-def opened(session: Session) -> Session:
-    act(session, "open", "digit 3")
-    session.selection.reset()
-    return session
-
-
 def html(session: Session, name: str) -> str:
     return VIEWS[name].draw(session)
 
@@ -349,82 +337,3 @@ def test_a_link_beyond_the_last_page_shows_the_last_one_on_its_own_scale(opened:
     opened.state.param.update(page=10**6, scale="page")
     assert opened.message == ""
     assert "169–183 of 183" in html(opened, "grid")
-
-
-def test_a_hidden_cluster_is_in_nothing(opened: Session, project: Project):
-    act(opened, "everything")
-    act(opened, "hide", "0")
-    assert opened.state.hidden == [0]
-    first = opened.category.clusters("kmeans", 2) == 0
-    assert (opened.visible == ~first).all()
-    assert (opened.mask == ~first).all()
-    assert f"of {int((~first).sum())}" in html(opened, "tools")
-    act(opened, "clear")
-    assert "Shown clusters" in html(opened, "grid")
-    assert set(opened.shown.tolist()) == set(np.flatnonzero(~first).tolist())
-    assert 'data-do="show-all"' in html(opened, "legend")
-    again = Session(Workspace.of(project))
-    again.restore(opened.link)
-    assert (again.visible == ~first).all()
-    act(opened, "hide", "0")
-    assert opened.visible.all()
-
-
-def test_one_cluster_alone(opened: Session):
-    act(opened, "set", "4", "k")
-    act(opened, "hide", "2", "add")
-    assert opened.state.hidden == [0, 1, 3]
-    act(opened, "only", "2")
-    assert opened.state.hidden == []
-    act(opened, "only", "1")
-    act(opened, "set", "3", "k")
-    assert opened.state.hidden == []
-    act(opened, "hide", "1")
-    act(opened, "show-all")
-    assert opened.state.hidden == []
-    act(opened, "hide", "1")
-    act(opened, "odd", "1")
-    assert opened.mask.any()
-    act(opened, "hide", "1")
-    act(opened, "open", "digit 7")
-    assert opened.state.hidden == []
-
-
-def test_a_link_with_a_strange_hidden_cluster_hides_nothing(opened: Session):
-    opened.load({"category": "digit 3", "hidden": [7]}, ())
-    assert opened.state.hidden == []
-    assert "has no hidden" in opened.message
-
-
-def test_all_that_made_the_data_is_told(data):
-    ds, tree = data
-    told = tree.copy()
-    told.attrs |= {"recipe": '[[steps]]\nname = "<kmeans>"', "left_out": "umap\npca"}
-    told["digit 3"].attrs["failed"] = "tsne: too few samples"
-    session = Session(Workspace.of(Project(ds, told)))
-    assert "&lt;kmeans&gt;" in html(session, "status")
-    assert "umap, pca" in html(session, "status")
-    assert "too few samples" not in html(session, "status")
-    act(session, "open", "digit 3")
-    assert "tsne: too few samples" in html(session, "status")
-
-
-def test_the_pointer_shows_input_and_explanation(opened: Session):
-    opened.over = 7
-    assert html(opened, "preview").count("<img") == 2
-    act(opened, "mode", "input")
-    assert html(opened, "preview").count("<img") == 1
-
-
-def test_a_random_order_is_shuffled(opened: Session):
-    assert "shuffle" not in html(opened, "grid")
-    act(opened, "set", "random", "order")
-    before = opened.shown.tolist()
-    assert "shuffle" in html(opened, "grid")
-    act(opened, "shuffle")
-    assert opened.shown.tolist() != before
-    assert sorted(opened.shown.tolist()) == sorted(before)
-
-
-def test_classes_are_chosen_with_their_size(opened: Session):
-    assert "digit 3 (183, flagged)" in html(opened, "choices")
