@@ -1,6 +1,6 @@
 """What clusters have to do with labels, predictions and whatever else is known of the samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -52,7 +52,11 @@ class contingency(Stage):
 
     version: ClassVar[int] = 1
     variables = param.List(
-        list(USUAL), item_type=str, doc="Variables (sample,) of the facts that are counted."
+        None,
+        item_type=str,
+        allow_None=True,
+        doc="Variables (sample,) of the facts that are counted. None: label and prediction of "
+        "Datasets, and every array.",
     )
     alternative = param.Selector(
         default="greater", objects=["greater", "less"], doc="Test for too many or for too few."
@@ -66,10 +70,9 @@ class contingency(Stage):
 
     @staticmethod
     def compute(
-        clustering: xr.DataArray,
-        facts: xr.Dataset,
-        *,
-        variables: list[str],
+        clustering: xr.DataArray | xr.Dataset,
+        *facts: xr.DataArray | xr.Dataset,
+        variables: list[str] | None,
         alternative: str,
         pseudocount: float,
         joint: bool,
@@ -87,11 +90,12 @@ class contingency(Stage):
             table would be too large.
         """
         sweep = sweep_of(clustering, "contingency")
-        given = [v for v in variables if v in facts]
+        wanted = variables if variables is not None else _usual(facts)
+        given = {v: _named(facts)[v] for v in wanted if v in _named(facts)}
         _check(sweep, facts, given)
-        coded = {v: _coded(facts[v]) for v in given}
+        coded = {v: _coded(array) for v, array in given.items()}
         known = {v: (codes, values) for v, (codes, values) in coded.items() if len(values)}
-        missing = [v for v in variables if v not in known]
+        missing = [v for v in wanted if v not in known]
         out = xr.Dataset(attrs={"missing_variables": missing, "alternative": alternative})
         for name, (codes, values) in known.items():
             counts = _counts(sweep, codes, len(values))
@@ -102,6 +106,21 @@ class contingency(Stage):
             out[COUNT_OF + name].attrs["n_missing"] = int((codes < 0).sum())
         out = out.assign(_corrected(out, known))
         return out.assign({COUNT: _joint(sweep, known)}) if joint and known else out
+
+
+def _named(facts: Sequence[xr.DataArray | xr.Dataset]) -> dict[str, xr.DataArray]:
+    """Return every variable of the facts by name, coordinates too; arrays are called theirs."""
+    out: dict[str, xr.DataArray] = {}
+    for part in facts:
+        more = part.variables if isinstance(part, xr.Dataset) else [part.name]
+        out |= {str(v): part[v] if isinstance(part, xr.Dataset) else part for v in more}
+    return out
+
+
+def _usual(facts: Sequence[xr.DataArray | xr.Dataset]) -> list[str]:
+    """Return what is counted where nothing is named."""
+    arrays = [str(part.name) for part in facts if isinstance(part, xr.DataArray)]
+    return list(dict.fromkeys([*(USUAL if len(arrays) < len(facts) else ()), *arrays]))
 
 
 def _coded(values: xr.DataArray) -> tuple[Array, Array]:
@@ -123,16 +142,19 @@ def _coded(values: xr.DataArray) -> tuple[Array, Array]:
     return codes, found.astype(str) if found.dtype.kind == "O" else found
 
 
-def _check(sweep: Sweep, facts: xr.Dataset, given: list[str]) -> None:
+def _check(
+    sweep: Sweep, facts: Sequence[xr.DataArray | xr.Dataset], given: Mapping[str, xr.DataArray]
+) -> None:
     n = len(sweep.labels)
-    wrong = [f"'{v}' has dims {facts[v].dims}" for v in given if facts[v].dims != (SAMPLE,)]
+    wrong = [f"'{v}' has dims {a.dims}" for v, a in given.items() if a.dims != (SAMPLE,)]
     wrong += [
         f"the name '{v}', which the tables have" for v in given if v in TAKEN | {*sweep.coords}
     ]
-    if SAMPLE in facts.sizes and facts.sizes[SAMPLE] != n:
-        wrong.append(f"{facts.sizes[SAMPLE]} samples for a clustering of {n}")
-    elif SAMPLE in facts.coords and not np.array_equal(facts[SAMPLE], sweep.sample):
-        wrong.append("other sample ids, or another order of them")
+    for part in facts:
+        if SAMPLE in part.sizes and part.sizes[SAMPLE] != n:
+            wrong.append(f"{part.sizes[SAMPLE]} samples for a clustering of {n}")
+        elif SAMPLE in part.coords and not np.array_equal(part[SAMPLE], sweep.sample):
+            wrong.append("other sample ids, or another order of them")
     if wrong:
         raise ValueError(
             f"contingency: needs facts (sample,) of the clustering's samples; got "

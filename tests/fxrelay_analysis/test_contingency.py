@@ -101,6 +101,17 @@ def test_what_is_missing_is_counted_and_listed():
     assert empty.attrs["missing_variables"] == ["label", "prediction"]
 
 
+def test_facts_may_be_arrays_as_in_a_pipeline():
+    whole = stages.contingency(FOUND, KNOWN)
+    parts = stages.contingency(FOUND, KNOWN["label"], KNOWN["prediction"])
+    xr.testing.assert_identical(parts, whole)
+    other = stages.contingency(FOUND, KNOWN["label"].rename("camera"))
+    assert "count_camera" in other
+    assert other.attrs["missing_variables"] == []
+    both = stages.contingency(FOUND, KNOWN, KNOWN["label"].rename("camera"))
+    assert {"count_label", "count_prediction", "count_camera"} <= set(both)
+
+
 def test_a_clustering_without_a_sweep_will_do():
     out = stages.contingency(FOUND.isel(n_clusters=0, drop=True), KNOWN, joint=False)
     assert out["count_label"].dims == ("cluster", "label")

@@ -264,3 +264,14 @@ def test_presets_print_and_take_what_a_dataset_has(name):
     assert all(step.stage.__doc__ for step in pipeline.steps)
     needed = pipeline.without([s.name for s in pipeline.steps if s.optional])
     assert set(needed.variables) <= {"relevance"}
+
+
+def test_clusters_are_counted_against_variables_of_the_dataset():
+    ds = dataset(40).assign(prediction=("sample", np.arange(40) % 3))
+    steps = (
+        Step("kmeans", stages.kmeans, ("v",), {"n_clusters": [2, 3]}),
+        Step("contingency", stages.contingency, ("kmeans", "prediction")),
+    )
+    found = run(Pipeline(steps), ds)
+    assert found["count_prediction"].dims == ("n_clusters", "cluster", "prediction")
+    assert found["count_prediction"].sum() == 80
