@@ -16,8 +16,8 @@ from fxrelay_viz.reading import read
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     schema.SUSPICION: (
         "Suspicion",
-        "how clearly the most separate cluster of the class stands apart; 1 is the most that "
-        "a class with a single strategy reaches",
+        "how clearly the most separate cluster of the class stands apart from all else; 1 is the "
+        "most that one strategy cut in two reaches",
     ),
     "cluster_size": (
         "Samples",
@@ -25,8 +25,8 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "separability": (
         "Separability",
-        "how clearly the explanations of this cluster differ from the rest of the class; 1 is the "
-        "most that cutting an even crowd in two gives",
+        "how clearly the explanations of this cluster differ from all others, in the direction "
+        "that parts them best; 1 is the most that one strategy cut in two reaches",
     ),
     "valley": (
         "Chance of the gap",
@@ -113,11 +113,11 @@ def sentence(rank: Rank, name: str = "") -> str:
     if rank.cluster_size is not None and rank.n_samples:
         size = f", {rank.cluster_size:,} of {rank.n_samples:,} samples,"
     stands = (
-        f"{name}{size} stands {rank.suspicion:.1f} times as clearly apart from the rest of the "
-        f"class as a single strategy can{limit}."
+        f"{name}{size} stands {rank.suspicion:.1f} times as clearly apart from all else as one "
+        f"strategy cut in two can{limit}."
     )
     advice = (
-        "Look at what its images share and the others lack: if that does not belong to the class, "
+        "Look at what its samples share and the others lack: if that does not belong to the class, "
         "the network has learnt a shortcut."
         if rank.flagged else "It is the most separate one, but nothing is out of the ordinary."
     )  # fmt: skip

@@ -113,7 +113,10 @@ def legend(colouring: Colouring, name: str) -> str:
     )  # fmt: skip
     left = int((counts > 0).sum()) - len(listed)
     more = f"<small>and {left:,} more</small>" if left > 0 else ""
-    return f'<div class="chips" role="group" aria-label="{escape(name)}">{items}{more}</div>'
+    return (
+        f'<div class="chips" role="group" aria-label="{escape(name)}"><small>'
+        f"{escape(name.replace('_', ' '))}</small>{items}{more}</div>"
+    )
 
 
 def _scale(colouring: Colouring, limits: tuple[float, float], name: str) -> str:

@@ -23,6 +23,7 @@ def notebook(
         How many samples a new tag would mark.
     """
     on = "" if n_selected else " disabled"
+    what = f"Tag the {n_selected:,} selected" if n_selected else "Select samples to tag them"
     rows = "".join(
         f"<li>{button('open-note', name, escape(name), 'link')}<p>{escape(text)}</p></li>"
         for name, text in notes.items()
@@ -32,7 +33,7 @@ def notebook(
         f'<h2>Selections</h2><div class="chips">{_kept(kept)}<input type="text" data-do="keep" '
         'placeholder="Keep what you see as" aria-label="Keep what you see as" maxlength="64"></div>'
         f'<h2>Tags</h2><div class="chips">{_tags(tags)}<input type="text" data-do="tag-selection" '
-        f'placeholder="Tag the {n_selected:,} selected" aria-label="Tag the selected samples" '
+        f'placeholder="{what}" aria-label="Tag the selected samples" '
         f'maxlength="64"{on}></div><h2>Notes</h2>{listed}'
     )
 
