@@ -144,8 +144,9 @@ def test_the_verdict_in_words():
     rank = Rank("c", 9.5, 300, 2, 1, 100, True, threshold=3.0)
     assert reasons.sentence(rank, "Cluster 1") == (
         "Cluster 1, 100 of 300 samples, stands 9.5 times as clearly apart from all else as one "
-        "strategy cut in two can; classes are flagged from 3 on. Look at what its samples share and "
-        "the others lack: if that does not belong to the class, the network has learnt a shortcut."
+        "strategy cut in two can; classes are flagged from 3 on. Look at what its samples share "
+        "and the others lack: if that does not belong to the class, the network has learnt a "
+        "shortcut."
     )
     calm = reasons.sentence(Rank("c", 1.2, 300, 2, 1, 100), "Cluster 1")
     assert calm.endswith("It is the most separate one, but nothing is out of the ordinary.")
