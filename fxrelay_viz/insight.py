@@ -242,7 +242,8 @@ def _difference(category: Category, name: str, first: np.ndarray, second: np.nda
         steps = [np.searchsorted(part, every, "right") / len(part) for part in (x, y)]
         gap = float(abs(steps[0] - steps[1]).max())
         return Difference(name, f"{np.median(x):.4g}", f"{np.median(y):.4g}", gap)
-    found, codes = np.unique(values.astype(str), return_inverse=True)
+    kinds = values if values.dtype.kind in "iub" else values.astype(str)
+    found, codes = np.unique(kinds, return_inverse=True)
     shares = [np.bincount(codes[m], minlength=len(found)) / m.sum() for m in (first, second)]
     a, b = (_most(found, share, name, category.classes) for share in shares)
     return Difference(name, a, b, float(abs(shares[0] - shares[1]).sum() / 2))

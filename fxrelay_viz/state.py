@@ -214,8 +214,10 @@ def oddness(category: Category) -> list[str]:
 def _by_oddness(state: ViewState, category: Category, chosen: np.ndarray) -> np.ndarray:
     """Return the mean place in the orders of all methods, the oddest first."""
     scores = [category.column(name)[chosen] for name in oddness(category)]
-    places = [np.argsort(np.argsort(-score, kind="stable"), kind="stable") for score in scores]
-    return np.mean(places, axis=0) if places else np.arange(len(chosen))
+    places = np.zeros(len(chosen))
+    for score in scores:
+        places[np.argsort(-score, kind="stable")] += np.arange(len(chosen))
+    return places if scores else np.arange(len(chosen))
 
 
 #: order -> what the chosen samples are sorted by, the smallest first
