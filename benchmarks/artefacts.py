@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,17 +19,18 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
+from methods import METHODS, Tree
 from planted import MODELS, Case, network, planted, relevance, use
 from record import record, table
 from safetensors.torch import save_file
 
+from fxrelay.execute import executor
 from fxrelay.files import write_atomically
-from fxrelay_analysis import Store, spray, stages
-from fxrelay_analysis.presets import SPRAY
+from fxrelay_analysis import Store
+from fxrelay_analysis.clusters import accused
 from fxrelay_analysis.truth import match
 
 Row = dict[str, Any]
-Tree = xr.DataTree
 SHARES: Final = (0.5, 0.2, 0.1, 0.05)
 #: log-odds by which an artefact must draw images of other classes for its network to be using it
 USED: Final = 0.5
@@ -40,17 +41,19 @@ RIGHT: Final = 0.9
 def tuning() -> Iterator[Case]:
     """What defaults were chosen on: four kinds, seeds from 100."""
     yield from (Case("", seed=seed) for seed in (100, 101))
+    yield from (Case("", seed=200 + i, model=model) for i, model in enumerate([*MODELS] * 4))
     for turn, clean in enumerate(("deep", "mlp", "small")):
         for kind in ("watermark", "border", "brightness", "blur"):
             yield from _turn(kind, turn, 100 + 16 * turn, (1.0, 1.0, 0.6)[turn])
         yield from (Case("", seed=seed + 2 * turn, model=clean) for seed in (102, 103))
 
 
-def target() -> Iterator[Case]:
+def target(first: int = 0) -> Iterator[Case]:
     """The watermark of the demo in every class, at every share, and ten clean controls."""
+    seeds = range(first, first + 10)
     for share in reversed(SHARES):
-        yield from (Case("watermark", share, seed) for seed in range(10))
-    yield from (Case("", seed=seed) for seed in range(10))
+        yield from (Case("watermark", share, seed) for seed in seeds)
+    yield from (Case("", seed=seed) for seed in seeds)
 
 
 def held_out() -> Iterator[Case]:
@@ -58,6 +61,7 @@ def held_out() -> Iterator[Case]:
     for turn in (0, 1):
         for kind in ("shape", "texture", "tilt"):
             yield from _turn(kind, turn, 10 * turn, (1.0, 0.7)[turn])
+    yield from (Case("", seed=300 + i, model=model) for i, model in enumerate([*MODELS] * 2))
 
 
 def photos() -> Iterator[Case]:
@@ -78,7 +82,8 @@ def _turn(kind: str, turn: int, seed: int, strength: float) -> Iterator[Case]:
 
 
 SETS: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
-    "tuning": tuning, "target": target, "held out": held_out, "photos": photos,
+    "tuning": tuning, "target": target, "target, fresh seeds": partial(target, 10),
+    "held out": held_out, "photos": photos,
 }  # fmt: skip
 
 
@@ -118,90 +123,25 @@ def dataset(maps: Any, labels: Any) -> xr.Dataset:
     return ds.assign(known).assign_coords(sample=np.arange(len(labels)))
 
 
-def ours(ds: xr.Dataset, store: Store, **parameters: Any) -> Tree:
-    """The default of `spray`, without what does not decide the verdict."""
-    steps = SPRAY.only("suspicion")
-    return spray(ds, store=store, pipeline=steps, parameters=parameters, progress=False)
-
-
-def plain(ds: xr.Dataset, store: Store) -> Tree:
-    """SpRAy as published, at most 5 clusters, ranked by Fisher's ratio in the embedding."""
-    return _per_class(ds, store, _fisher_of_embedding, range(2, 6))
-
-
-def eigengap(ds: xr.Dataset, store: Store) -> Tree:
-    """SpRAy as published; the largest eigengap ranks, and says how many clusters."""
-    return _per_class(ds, store, _gap, range(2, 9))
-
-
-def _per_class(ds: xr.Dataset, store: Store, judge: Callable[..., Any], counts: range) -> Tree:
-    groups = {}
-    for name in np.unique(ds["label"]):
-        part = ds["relevance"][ds["label"].values == name]
-        near = store.cache(stages.neighbours)(store.cache(stages.preprocess)(part, power=1.0))
-        graph = store.cache(stages.affinity)(near)
-        embedded = store.cache(stages.spectral_embedding)(graph)
-        found = stages.kmeans(embedded, n_clusters=counts)
-        score, k, cluster = judge(embedded, found)
-        groups[str(name)] = xr.Dataset(
-            {"clustering_kmeans": found, "chosen_n_clusters": k, "suspicious_cluster": cluster,
-             "suspicion": score, "flagged": False}
-        )  # fmt: skip
-    order = sorted(groups, key=lambda name: -float(groups[name]["suspicion"]))
-    ranking = xr.Dataset(
-        {"suspicion": ("category", [float(groups[n]["suspicion"]) for n in order]),
-         "flagged": ("category", [False] * len(order))}, {"category": order},
-    )  # fmt: skip
-    return Tree.from_dict({"/ranking": ranking} | {f"/{n}": group for n, group in groups.items()})
-
-
-def _fisher_of_embedding(embedded: xr.Dataset, found: xr.DataArray) -> tuple[float, int, int]:
-    """Return the greatest Fisher ratio of a cluster along its linear discriminant, and which."""
-    best = (0.0, 2, 0)
-    for k in found["n_clusters"].values:
-        x = embedded["embedding_spectral"].values[:, :k]
-        for cluster in range(int(found.sel(n_clusters=k).max()) + 1):
-            member = found.sel(n_clusters=k).values == cluster
-            shift = x[member].mean(axis=0) - x[~member].mean(axis=0)
-            within = np.cov(np.where(member[:, None], x - x[member].mean(axis=0),
-                                     x - x[~member].mean(axis=0)).T, bias=True)  # fmt: skip
-            ridge = 1e-3 * np.trace(within) / k * np.eye(k)
-            share = member.mean()
-            ratio = share * (1 - share) * shift @ np.linalg.solve(within + ridge, shift)
-            best = max(best, (float(ratio), int(k), cluster))
-    return best
-
-
-def _gap(embedded: xr.Dataset, found: xr.DataArray) -> tuple[float, int, int]:
-    """Return the largest gap after 2 or more eigenvalues, and the smallest cluster there."""
-    gaps = stages.eigengap(embedded).values[1 : 1 + found.sizes["n_clusters"]]
-    k = int(np.argmax(gaps)) + 2
-    return float(gaps.max()), k, int(found.sel(n_clusters=k).max())
-
-
-#: name -> what ranks the classes, and whether it looks at relevance or at the images themselves
-METHODS: Final[Mapping[str, tuple[Callable[[xr.Dataset, Store], Tree], str]]] = {
-    "spray": (ours, "maps"),
-    "spray, features as they are": (partial(ours, equalize={"exponent": 0.0}), "maps"),
-    "spray, without valleys": (partial(ours, suspicion={"level": 1.0}), "maps"),
-    "spray, k up to 5": (partial(ours, kmeans={"n_clusters": range(2, 6)}), "maps"),
-    "plain SpRAy, Fisher, k up to 5": (plain, "maps"),
-    "plain SpRAy, eigengap": (eigengap, "maps"),
-    "spray on the images": (ours, "images"),
-}
-
-
-def judged(case: Case, file: Path, methods: Iterable[str]) -> Iterator[Row]:
+def judged(case: Case, folder: Path, methods: Sequence[str]) -> list[Row]:
     """Return what methods say of a case."""
-    with np.load(file) as kept, TemporaryDirectory() as folder:
+    torch.set_num_threads(1)
+    file, rows = made(case, folder), []
+    with np.load(file) as kept, TemporaryDirectory() as place:
         facts, labels = json.loads(str(kept["facts"])), kept["labels"]
         seen = {"maps": kept["maps"], "images": planted(case).images.sum(axis=1)}
-        store = Store(folder)  # what methods share is computed once
+        store = Store(place)  # what methods share is computed once
         for method in methods:
             run, look = METHODS[method]
             tree = run(dataset(seen[look], labels), store)
             row = {"case": asdict(case), "name": case.name, "method": method, "facts": facts}
-            yield row | verdict(tree, case, kept["planted"][labels == case.label])
+            rows.append(row | verdict(tree, case, kept["planted"][labels == case.label]))
+    return rows
+
+
+def work(item: tuple[Case, Sequence[str]], folder: Path) -> list[Row]:
+    """Return what methods say of a case, which comes with them."""
+    return judged(item[0], folder, item[1])
 
 
 def verdict(tree: Tree, case: Case, marked: Any) -> Row:
@@ -213,9 +153,7 @@ def verdict(tree: Tree, case: Case, marked: Any) -> Row:
     if not case.kind:
         return {"scores": scores, "flagged": flagged}
     own = str(case.label)
-    group = tree[own].dataset
-    found = group["clustering_kmeans"].sel(n_clusters=int(group["chosen_n_clusters"]))
-    hit = match(found.values == int(group["suspicious_cluster"]), marked)
+    hit = match(accused(tree[own].dataset).values, marked)
     return {"scores": scores, "flagged": flagged, "own": own, "rank": order.index(own) + 1,
             **hit._asdict()}  # fmt: skip
 
@@ -281,24 +219,22 @@ def _controls(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--compare", choices=list(SETS), default="target",
+                        help="the set for all methods; elsewhere spray alone")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("demo-output/artefacts"))
     parser.add_argument("--tiny", action="store_true", help="two small cases, for a test")
     parser.add_argument("--no-record", action="store_true", help="print only")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    cases = [case for name in given.sets for case in SETS[name]()]
+    sets = [(case, list(METHODS) if name == given.compare else ["spray"])
+            for name in given.sets for case in SETS[name]()]  # fmt: skip
     if given.tiny:
-        cases = [
-            Case("watermark", 0.5, 0, per_class=60, epochs=3),
-            Case("", per_class=60, epochs=1),
-        ]
-    rows = [
-        row
-        for case in tqdm(dict.fromkeys(cases))
-        for row in judged(case, made(case, given.folder), given.methods)
-    ]
+        pair = Case("watermark", 0.5, 0, per_class=60, epochs=3), Case("", per_class=60, epochs=1)
+        sets = [(case, list(METHODS)) for case in pair]
+    job = partial(work, folder=given.folder)
+    with executor(given.workers) as place:
+        rows = [row for part in tqdm(place.map(job, sets), total=len(sets)) for row in part]
     text = (
         "\n".join(f"{r['name']} {r['method']} {r['flagged']}" for r in rows)
         if given.tiny

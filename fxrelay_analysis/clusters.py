@@ -28,6 +28,35 @@ class Found(NamedTuple):
     facts: dict[str, Any]
 
 
+def accused_clustering(group: xr.Dataset) -> xr.DataArray:
+    """Return the clustering (sample,) of a category in which its most suspicious cluster is.
+
+    Raises
+    ------
+    ValueError
+        If the group of the category has no verdict.
+    """
+    if "suspicious_clustering" not in group:
+        raise ValueError(
+            "accused_clustering: needs the group of a category with `suspicious_clustering`; got "
+            f"{', '.join(map(str, group.data_vars)) or 'no variables'}. Look at its attribute "
+            "`not_analysed`, or let the pipeline end in the stage verdict (or suspicion)."
+        )
+    found = group[CLUSTERING + str(group["suspicious_clustering"].item())]
+    return found.sel({N_CLUSTERS: int(group["chosen_n_clusters"])})
+
+
+def accused(group: xr.Dataset) -> xr.DataArray:
+    """Return which samples of a category are in its most suspicious cluster, bool (sample,).
+
+    Raises
+    ------
+    ValueError
+        If the group of the category has no verdict.
+    """
+    return accused_clustering(group) == int(group["suspicious_cluster"])
+
+
 def rank_clusters(
     tree: xr.DataTree,
     *,

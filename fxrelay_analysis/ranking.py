@@ -13,6 +13,7 @@ from fxrelay.text import aligned
 RANKED: Final[Mapping[str, Any]] = {
     SUSPICION: np.nan,
     "flagged": False,
+    "suspicious_clustering": "",
     "chosen_n_clusters": np.int32(0),
     "suspicious_cluster": np.int32(-1),
     "suspicious_size": np.int32(0),
@@ -26,7 +27,7 @@ def rank(groups: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Return the table of categories, dim category, most suspicious first."""
     columns = {
         name: np.array([group[name].item() if name in group else none for group in groups.values()],
-                       dtype=np.asarray(none).dtype)
+                       dtype=str if isinstance(none, str) else np.asarray(none).dtype)
         for name, none in RANKED.items()
     }  # fmt: skip
     columns["n_samples"] = np.array([group.sizes[SAMPLE] for group in groups.values()], np.int64)
@@ -43,12 +44,14 @@ def rank(groups: Mapping[str, xr.Dataset]) -> xr.Dataset:
 def ranking_text(tree: xr.DataTree) -> str:
     """Return the table of categories as aligned text."""
     table = tree[RANKING].to_dataset()
-    head = ("category", "suspicion", "", "clusters", "suspicious cluster", "size", "of")
+    head = ("category", "suspicion", "", "clustering", "clusters", "suspicious cluster", "size",
+            "of")  # fmt: skip
     rows: list[tuple[str, ...]] = [head]
     for i, name in enumerate(table[CATEGORY].values):
         row = table.isel({CATEGORY: i})
         verdict = "FLAGGED" if row["flagged"] else "" if row["analysed"] else "not analysed"
         counts = ("chosen_n_clusters", "suspicious_cluster", "suspicious_size", "n_samples")
         numbers = [str(int(row[key])) for key in counts]
-        rows.append((str(name), f"{float(row[SUSPICION]):.2f}", verdict, *numbers))
+        rows.append((str(name), f"{float(row[SUSPICION]):.2f}", verdict,
+                     str(row["suspicious_clustering"].item()), *numbers))  # fmt: skip
     return aligned(rows)

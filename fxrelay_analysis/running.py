@@ -1,12 +1,12 @@
 """A pipeline at work on one category, with memory for each step and for the whole."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 import xarray as xr
 
-from fxrelay.schema import SAMPLE, SUSPICION, describe
+from fxrelay.schema import CATEGORY, SAMPLE, SUSPICION, describe
 from fxrelay_analysis.assembling import joined
 from fxrelay_analysis.background import Rows, drawn
 from fxrelay_analysis.coding import code_digest
@@ -136,11 +136,11 @@ def loaded(data: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
 def held_whole(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> dict[str, Held]:
     """Return what a pipeline takes of a Dataset that is one category."""
     held = {name: store.hold(value) for name, value in loaded(variables(pipeline, ds)).items()}
-    return held | background(pipeline, ds, [slice(0, ds.sizes[SAMPLE])], store)
+    return held | background(pipeline, ds, {"": slice(0, ds.sizes[SAMPLE])}, store)
 
 
 def background(
-    pipeline: Pipeline, ds: xr.Dataset, categories: Sequence[Rows], store: Store
+    pipeline: Pipeline, ds: xr.Dataset, categories: Mapping[str, Rows], store: Store
 ) -> dict[str, Held]:
     """Return the results on samples of all categories that a pipeline takes, by its inputs' names.
 
@@ -148,8 +148,9 @@ def background(
     ----------
     pipeline : Pipeline
     ds : Dataset
-    categories : sequence
-        Positions of the samples of each category.
+    categories : mapping
+        Name of a category -> positions of its samples; the results have it as the coordinate
+        ``category`` (sample,).
     store : Store
 
     Raises
@@ -161,7 +162,8 @@ def background(
         return {}
     names = [name.removeprefix(BACKGROUND) for name in pipeline.backgrounds]
     steps = pipeline.only(*names)
-    data = loaded(variables(steps, ds, drawn(categories)))
+    rows, categories_of = drawn(categories)
+    data = loaded(variables(steps, ds, rows))
     held = {name: store.hold(value) for name, value in data.items()}
 
     def work(place: Store) -> dict[str, Held]:
@@ -172,11 +174,17 @@ def background(
                 results[step.name] = place.result(step.stage, inputs, step.parameters, worth)
             except ValueError as error:
                 raise StepFailed(f"background, step {step.name!r}: {error}") from error
-        return {n: Held(results[n].digest, results[n].value) for n in names}  # read, so not damaged
+        return {name: results[name] for name in names if results[name].value is not None}
 
     with one_thread():
         found = _undamaged(work, store)
-    return {BACKGROUND + name: found[name] for name in names}
+    known = {CATEGORY: (SAMPLE, categories_of)}
+    return {BACKGROUND + n: _own(store, one.value.assign_coords(known)) for n, one in found.items()}
+
+
+def _own(store: Store, value: Any) -> Held:
+    """Return a value with its digest, so that it can travel to other processes."""
+    return Held(store.hold(value).digest, value)
 
 
 def recall(pipeline: Pipeline, held: Mapping[str, Held], store: Store) -> xr.Dataset | None:

@@ -171,7 +171,7 @@ def _others(
 ) -> dict[str, Held]:
     """Return what categories are compared with."""
     try:
-        return running.background(pipeline, ds, list(rows.values()), store)
+        return running.background(pipeline, ds, rows, store)
     except running.StepFailed as error:
         validate(ds)  # says more of what is not finite
         raise ValueError(f"spray: {error}") from error.__cause__

@@ -235,12 +235,13 @@ def analysed(ds: xr.Dataset, folder: Path, progress: bool) -> xr.DataTree:
 
 def judged(tree: xr.DataTree, data: Digits, score: float) -> Outcome:
     """Return what was found, measured against the planted truth."""
+    from fxrelay_analysis.clusters import accused
     from fxrelay_analysis.truth import match
 
     ranking = tree[schema.RANKING].dataset
     first = str(ranking[schema.CATEGORY].values[0])
     group = tree[first].to_dataset()
-    found = match(_members(group), data.planted[group[schema.SAMPLE].values])
+    found = match(accused(group).values, data.planted[group[schema.SAMPLE].values])
     return Outcome(
         accuracy=score,
         flagged=tuple(map(str, ranking[schema.CATEGORY].values[ranking["flagged"].values])),
@@ -250,15 +251,6 @@ def judged(tree: xr.DataTree, data: Digits, score: float) -> Outcome:
         purity=found.purity,
         recall=found.recall,
     )
-
-
-def _clusters(group: xr.Dataset) -> np.ndarray:
-    k = int(group["chosen_n_clusters"])
-    return group["clustering_kmeans"].sel({schema.N_CLUSTERS: k}).values
-
-
-def _members(group: xr.Dataset) -> np.ndarray:
-    return _clusters(group) == int(group["suspicious_cluster"])
 
 
 def verdict_text(outcome: Outcome, settings: Settings) -> str:
@@ -275,11 +267,13 @@ def verdict_text(outcome: Outcome, settings: Settings) -> str:
 
 def written(folder: Path, ds: xr.Dataset, tree: xr.DataTree, outcome: Outcome) -> list[Path]:
     """Write the contact sheet of the most suspicious class and the outcome; return the paths."""
+    from fxrelay_analysis.clusters import accused_clustering
+
     group = tree[outcome.first].dataset
-    labels, accused = _clusters(group), int(group["suspicious_cluster"])
+    labels, worst = accused_clustering(group).values, int(group["suspicious_cluster"])
     ids = group[schema.SAMPLE].values
-    order = sorted(np.unique(labels), key=lambda k: (k != accused, k))
-    names = {k: f"cluster {k}" + (", the suspicious one" if k == accused else "") for k in order}
+    order = sorted(np.unique(labels), key=lambda k: (k != worst, k))
+    names = {k: f"cluster {k}" + (", the suspicious one" if k == worst else "") for k in order}
     groups = {names[k]: ids[labels == k] for k in order}
     sheet = contact_sheet(
         ds, groups, title=f"Class {outcome.first}: what each strategy looks at",

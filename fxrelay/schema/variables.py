@@ -147,6 +147,7 @@ VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "tcav": ("share of samples whose output rises along the direction", "1"),
     "overlap": ("shared samples of a cluster and its match over those of either", "1"),
     "chosen_n_clusters": ("clusters of the most telling clustering", "1"),
+    "suspicious_clustering": ("clustering of the most suspicious cluster", "1"),
     "suspicious_cluster": ("most suspicious cluster", "cluster index"),
     "suspicious_size": ("samples in the most suspicious cluster", "1"),
     "flagged": ("suspicion at or above the threshold", "1"),

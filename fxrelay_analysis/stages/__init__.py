@@ -46,7 +46,7 @@ from fxrelay_analysis.stages.select import select
 from fxrelay_analysis.stages.separation import calinski_harabasz, davies_bouldin, silhouette
 from fxrelay_analysis.stages.spectral import spectral_embedding
 from fxrelay_analysis.stages.stability import stability
-from fxrelay_analysis.stages.suspicion import isolation, surplus, suspicion
+from fxrelay_analysis.stages.suspicion import isolation, surplus, suspicion, verdict
 from fxrelay_analysis.stages.unfold import isomap, lle, mds
 from fxrelay_analysis.stages.validity import eigengap, sizes
 
@@ -105,6 +105,7 @@ STAGES: Final[Mapping[str, type[Stage]]] = {
     "prototypes": prototypes,
     "surplus": surplus,
     "suspicion": suspicion,
+    "verdict": verdict,
     "contingency": contingency,
     "compare": compare,
     "outliers": outliers,
@@ -180,4 +181,5 @@ __all__ = [
     "suspicion",
     "tsne",
     "umap",
+    "verdict",
 ]

@@ -22,9 +22,9 @@ class equalize(Stage):
     (Benzecri 1973; Greenacre 2017, chapter 4.)
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     exponent = param.Number(
-        0.6, bounds=(0, 1), doc="0 leaves features as they are; 1 gives all the same weight."
+        1.0, bounds=(0, 1), doc="0 leaves features as they are; 1 gives all the same weight."
     )
     floor = param.Number(
         0.01,

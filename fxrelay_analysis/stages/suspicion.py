@@ -1,4 +1,4 @@
-"""What the clusters of a category tell: isolation, surplus, and the verdict: suspicion."""
+"""What the clusters of a category tell: isolation, surplus, suspicion, and the verdict."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from fxrelay.schema import CLUSTER, N_CLUSTERS, SUSPICION
 from fxrelay_analysis.inputs import Variables
 from fxrelay_analysis.stage import Stage, labelled, variable
-from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
+from fxrelay_analysis.stages.fisher import OTHERS, SEPARABILITY, VALLEY
 from fxrelay_analysis.stages.graph import GRAPH, matrix
 from fxrelay_analysis.stages.preprocess import checked
 from fxrelay_analysis.stages.sweeps import need_same_samples
@@ -20,6 +20,8 @@ from fxrelay_analysis.stages.validity import SIZE, per_cluster
 Array = np.ndarray[Any, Any]
 ISOLATION: Final = "isolation"
 SURPLUS: Final = "surplus"
+#: compared with other categories or not -> suspicion that clean categories do not reach
+THRESHOLDS: Final = {True: 2.0, False: 3.3}
 
 
 class isolation(Stage):
@@ -64,26 +66,32 @@ class surplus(Stage):
 
 
 class suspicion(Stage):
-    """Judge a category by its most separable cluster that is a mode of its own.
+    """Judge a clustering by its most separable cluster that is a mode of its own.
 
     Suspicion is the greatest separability (see `fisher`) over all clusters of the sweep, where a
     cluster without a valley around it (`valley` above `level`) counts 1 at most: 1 is what a cut
     through a category with a single strategy can reach. From `threshold` on the category is
-    flagged. Clean categories have lesser modes of their own (sevens with and without a bar): among
-    digits they reach 2.8. `benchmarks/artefacts.py` tells how often more is reached without an
-    artefact and with one, and chose `level` and `threshold`. A cluster of fewer than about 16
-    samples cannot have a significant valley.
-    Both sides of a cut are equally separable: the one with the greater surplus is named.
+    flagged. Clean categories have modes of their own too (sevens with and without a bar):
+    `benchmarks/artefacts.py` tells how often they reach more, and chose `level` and `threshold`.
+    A cluster of fewer than about 16 samples cannot have a significant valley. Where both sides of
+    a cut are equally separable, the one with the greater surplus is named.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs: ClassVar[Mapping[str, Variables]] = {
         "scores": dict.fromkeys((SEPARABILITY, VALLEY), (N_CLUSTERS, CLUSTER))
     }
     level = param.Number(
         0.01, bounds=(0, 1), doc="Greatest p-value of the valley around a cluster that counts."
     )
-    threshold = param.Number(3.0, bounds=(0, None), doc="Suspicion from which on to flag.")
+    threshold = param.Number(
+        None,
+        bounds=(0, None),
+        allow_None=True,
+        doc="Suspicion from which on to flag. By default 2 where clusters were compared with "
+        "other categories, else 3.3.",
+    )
+    clustering = param.String("kmeans", doc="What the clustering is called in the tree.")
 
     @staticmethod
     def compute(
@@ -92,12 +100,18 @@ class suspicion(Stage):
         surplus: xr.DataArray,
         *,
         level: float,
-        threshold: float,
+        threshold: float | None,
+        clustering: str,
     ) -> xr.Dataset:
-        """Return `suspicion`, `flagged`, `chosen_n_clusters`, `suspicious_cluster` and its size."""
+        """Return `suspicion`, `flagged`, and which cluster of which clustering is accused.
+
+        These are `suspicious_clustering`, `chosen_n_clusters`, `suspicious_cluster` (-1: none) and
+        `suspicious_size`. Attributes: `level` and the `threshold` that was used.
+        """
         size = variable(size, SIZE, "suspicion").transpose(N_CLUSTERS, CLUSTER)
         surplus = variable(surplus, SURPLUS, "suspicion").transpose(N_CLUSTERS, CLUSTER)
         count, reached = size.values, np.nan_to_num(scores[SEPARABILITY].values)
+        least = THRESHOLDS[bool(scores.attrs.get(OTHERS))] if threshold is None else threshold
         own = scores[VALLEY].values <= level
         value = np.where(own, reached, np.minimum(reached, 1.0))
         best = value.max()
@@ -106,14 +120,39 @@ class suspicion(Stage):
         ds = xr.Dataset(
             {
                 SUSPICION: float(best),
-                "flagged": bool(best >= threshold > 0),
+                "flagged": bool(best >= least > 0),
+                "suspicious_clustering": clustering,
                 "chosen_n_clusters": np.int32(size[N_CLUSTERS].values[row]),
                 "suspicious_cluster": np.int32(cluster if best > 0 else -1),
                 "suspicious_size": np.int32(count[row, cluster] if best > 0 else 0),
             },
-            attrs={"level": level, "threshold": threshold},
+            attrs={"level": level, "threshold": least},
         )
         return ds.assign({name: labelled(ds[name], str(name)) for name in ds.data_vars})
+
+
+class verdict(Stage):
+    """Take the greatest suspicion of several clusterings, the first one where they are equal."""
+
+    version: ClassVar[int] = 1
+
+    @staticmethod
+    def compute(*judgements: xr.Dataset) -> xr.Dataset:
+        """Return the judgement, as of `suspicion`.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or one without suspicion.
+        """
+        lacking = [i for i, ds in enumerate(judgements) if SUSPICION not in ds]
+        if lacking or not judgements:
+            raise ValueError(
+                f"verdict: needs judgements with '{SUSPICION}'; got none "
+                + (f"in input {', '.join(map(str, lacking))}." if lacking else "at all.")
+                + " Pass results of the stage suspicion."
+            )
+        return max(judgements, key=lambda ds: float(ds[SUSPICION])).copy()
 
 
 def _isolation(weights: csr_array, member: Array) -> float:

@@ -21,6 +21,7 @@ GRAPH = stages.affinity(NEAR)
 EMBEDDED = stages.spectral_embedding(GRAPH)
 LABELS = stages.kmeans(EMBEDDED, n_clusters=range(2, 5))
 SIZES, FISHER = stages.sizes(LABELS), stages.fisher(ROWS, LABELS)
+JUDGED = (FISHER, SIZES, stages.surplus(ROWS, LABELS))
 FACTS = xr.Dataset({"label": LABELS.isel(n_clusters=0, drop=True)})
 VECTORS = stages.concept_vectors(RELEVANCE)
 INPUTS = {
@@ -69,7 +70,8 @@ INPUTS = {
     "concepts": (RELEVANCE, LABELS),
     "outliers": (ROWS,),
     "sensitivity": (RELEVANCE, stages.concepts(RELEVANCE, LABELS)),
-    "suspicion": (FISHER, SIZES, stages.surplus(ROWS, LABELS)),
+    "suspicion": JUDGED,
+    "verdict": (stages.suspicion(*JUDGED),) * 2,
 }
 SLOW = ("umap",)  # compiles itself first
 ROWS_OF_TABLE = pytest.mark.parametrize(

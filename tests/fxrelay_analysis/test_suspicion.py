@@ -9,14 +9,8 @@ from scipy import stats
 
 from fxrelay_analysis import stages
 from fxrelay_analysis.ranking import rank, ranking_text
-from fxrelay_analysis.stages.fisher import (
-    SHRINKAGE,
-    ceiling,
-    distinct,
-    ridge_basis,
-    score,
-    valley_p,
-)
+from fxrelay_analysis.stages.fisher import SHRINKAGE, Frame, distinct, framed, score
+from fxrelay_analysis.stages.modes import ceiling, valley_p
 
 K = ("n_clusters", "cluster")
 
@@ -62,13 +56,16 @@ def test_the_ceiling_has_closed_forms_at_its_ends():
     assert ceiling(0.3) == pytest.approx(ceiling(0.7))
 
 
+NONE = (np.zeros((0, 5)), np.zeros(0, int))
+
+
 def test_held_out_values_are_those_of_refits():
     x, member = two(40, 0.3, 2.0)
-    basis, leverage = ridge_basis(x, 0.05)
+    frame = framed(x, *NONE, 0.05)
     y, centred = member.astype(float), x - x.mean(axis=0)
     penalty = 0.05 * np.square(centred).sum() / x.shape[1]
-    fitted = basis @ (basis.T @ (y - y.mean())) + y.mean()
-    held_out = (fitted - leverage * y) / (1 - leverage)
+    fitted = frame.own @ (frame.own.T @ (y - y.mean())) + y.mean()
+    held_out = (fitted - frame.leverage * y) / (1 - frame.leverage)
     for i in range(len(x)):
         # a refit without sample i, its column of ones unpenalised, the penalty as it was
         a, b = np.delete(centred, i, 0), np.delete(y, i)
@@ -77,11 +74,27 @@ def test_held_out_values_are_those_of_refits():
         assert held_out[i] == pytest.approx(w[0] + centred[i] @ w[1:])
 
 
-def test_more_features_than_samples_change_nothing_but_the_formula():
+def test_the_background_enters_the_regression_as_its_scatter_within_categories():
+    x, member = two(40, 0.3, 2.0)
+    random = np.random.default_rng(1)
+    groups = np.repeat(["b", "c", "d"], 7)
+    others = random.normal(size=(21, 5)) + np.repeat(random.normal(size=(3, 5)), 7, axis=0) * 9
+    frame = framed(x, others, groups, 0.05)
+    centred = np.concatenate([others[groups == g] - others[groups == g].mean(0) for g in "bcd"])
+    scatter = (x - x.mean(0)).T @ (x - x.mean(0)) + 40 / 21 * centred.T @ centred
+    y = member - member.mean()
+    w = np.linalg.solve(scatter + 0.05 * np.trace(scatter) / 5 * np.eye(5), (x - x.mean(0)).T @ y)
+    np.testing.assert_allclose(frame.own @ (frame.own.T @ y), (x - x.mean(0)) @ w)
+    np.testing.assert_allclose(frame.others @ (frame.own.T @ y), (others - x.mean(0)) @ w)
+
+
+@pytest.mark.parametrize("background", [0, 8])
+def test_more_features_than_samples_change_nothing_but_the_formula(background):
     x, member = two(30, 0.3, 3.0, d=20)
-    wide = np.concatenate([x, np.zeros((30, 20))], axis=1)
-    tall, broad = ridge_basis(x, 0.05), ridge_basis(wide, 0.1)  # the same penalty in sum
-    assert score(*tall, member) == pytest.approx(score(*broad, member))
+    others, groups = np.random.default_rng(1).normal(size=(background, 20)), np.arange(background)
+    wide, far = (np.concatenate([part, np.zeros((len(part), 20))], axis=1) for part in (x, others))
+    tall, broad = framed(x, others, groups // 4, 0.05), framed(wide, far, groups // 4, 0.1)
+    assert score(tall, member) == pytest.approx(score(broad, member))  # one penalty in sum
 
 
 def test_separability_of_two_normal_clouds_is_their_distance():
@@ -93,14 +106,41 @@ def test_separability_of_two_normal_clouds_is_their_distance():
     assert valley < 1e-100
 
 
-def test_a_diffusion_coordinate_may_part_what_no_hyperplane_does():
-    x, member = two(200, 0.5, 0.5)
-    v = np.where(member, 1.0, -1.0)[:, None] / np.sqrt(200)
-    embedding = xr.Dataset({"embedding_spectral": (("sample", "component"), v),
-                            "degree": ("sample", np.ones(200))})  # fmt: skip
-    found = stages.fisher(rows_of(x), labels(member), embedding)
-    assert found["separability"].values[0] == pytest.approx(100 / ceiling(0.5))
-    assert judged(x, member)[0] < 1
+def background(x, categories):
+    ids = 1000 + np.arange(len(x))
+    return rows_of(x).assign_coords(sample=ids, category=("sample", categories))
+
+
+def test_what_other_categories_have_too_is_not_separable():
+    x, member = two(400, 0.3, 8.0)
+    shared, _ = two(400, 0.3, 8.0, seed=1)
+    plain = np.random.default_rng(2).normal(size=(400, 5))
+
+    def found(*parts):
+        names = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        ds = stages.fisher(rows_of(x), labels(member), background(np.concatenate(parts), names))
+        return ds["separability"].values[0]
+
+    alone = judged(x, member)[0]
+    assert found(plain)[1] > 0.5 * alone
+    assert found(shared, plain)[1] < 0.2 * alone
+    assert found(plain)[0] < 0.2 * alone  # nor is the rest, which looks like the others
+
+
+def test_a_background_leaves_out_the_category_itself():
+    x, member = two(60, 0.3, 8.0)
+    own = rows_of(x).assign_coords(category=("sample", np.zeros(60)))
+    found = stages.fisher(rows_of(x), labels(member), own)
+    assert found.attrs["n_others"] == 0
+    xr.testing.assert_equal(found, stages.fisher(rows_of(x), labels(member)))
+
+
+def test_a_background_of_other_features_is_refused():
+    x, member = two(60, 0.3, 8.0)
+    with pytest.raises(ValueError, match=r"fisher: needs a background with the coordinate 'categ"):
+        stages.fisher(rows_of(x), labels(member), rows_of(x))
+    with pytest.raises(ValueError, match="Take the same step of the pipeline, 'background/<step>'"):
+        stages.fisher(rows_of(x), labels(member), background(x[:, :3], np.arange(60)))
 
 
 def test_one_cloud_reaches_no_more_than_one():
@@ -112,9 +152,9 @@ def test_one_cloud_reaches_no_more_than_one():
 
 
 def test_members_with_the_lower_values_are_not_separable():
-    assert score(np.array([[0.1], [0.2], [0.3]] * 4), np.full(12, 0.1), np.arange(12) % 3 == 1) == (
-        pytest.approx((0, 1), abs=1e-2)
-    )
+    values = np.array([[0.1], [0.2], [0.3]] * 4)
+    frame = Frame(values, np.full(12, 0.1), np.zeros((0, 1)))
+    assert score(frame, np.arange(12) % 3 == 1) == pytest.approx((0, 1), abs=1e-2)
 
 
 def test_a_valley_is_a_coin_that_shows_one_side_only():
@@ -166,7 +206,7 @@ def test_equalize_divides_by_the_root_mean_square():
     x = np.array([[3.0, 0.0, 1e-6], [4.0, 0.0, 0.0]])
     size = np.sqrt([12.5, 1, 12.5e-4])  # the last one is floored at a hundredth of the largest
     np.testing.assert_allclose(stages.equalize(rows_of(x), exponent=1), x / size)
-    np.testing.assert_allclose(stages.equalize(rows_of(x)), x / size**0.6)
+    np.testing.assert_allclose(stages.equalize(rows_of(x)), x / size)
     np.testing.assert_allclose(stages.equalize(rows_of(x), exponent=0.5), x / np.sqrt(size))
     np.testing.assert_allclose(stages.equalize(rows_of(x), exponent=0), x)
     assert not stages.equalize(rows_of(0 * x)).any()
@@ -177,8 +217,9 @@ def table(values, name):
     return xr.DataArray(np.array(values, float), coords, K, name)
 
 
-def verdict(separability, valley, size, surplus, **options):
+def verdict(separability, valley, size, surplus, n_others=0, **options):
     scores = xr.Dataset({"separability": table(separability, ""), "valley": table(valley, "")})
+    scores.attrs["n_others"] = n_others
     return stages.suspicion(scores, table(size, ""), table(surplus, ""), **options)
 
 
@@ -197,6 +238,28 @@ def test_suspicion_takes_the_most_separable_cluster_with_a_valley():
     assert found["suspicious_size"] == 40
     assert verdict(score, valley, SIZE, SURPLUS, level=0.05)["suspicion"] == 9
     assert not verdict(score, valley, SIZE, SURPLUS, threshold=4.5)["flagged"]
+
+
+def test_the_threshold_is_lower_where_others_were_compared():
+    score, valley = [[3, 3, np.nan], [2, 1, 1]], [[0, 0, np.nan], [1, 1, 1]]
+    alone = verdict(score, valley, SIZE, SURPLUS)
+    beside = verdict(score, valley, SIZE, SURPLUS, n_others=9)
+    assert (alone["flagged"], alone.attrs["threshold"]) == (False, 3.3)
+    assert (beside["flagged"], beside.attrs["threshold"]) == (True, 2.0)
+
+
+def test_a_verdict_is_the_greatest_suspicion_of_several():
+    low, high = ([[value, value, np.nan], [1, 1, 1]] for value in (2.0, 4.0))
+    valley = [[0, 0, np.nan], [1, 1, 1]]
+    first = verdict(low, valley, SIZE, SURPLUS)
+    second = verdict(high, valley, SIZE, SURPLUS, clustering="kmeans_equalized")
+    assert stages.verdict(first, second).identical(second)
+    assert stages.verdict(first, first.assign_attrs(x=1)).identical(first)
+    assert second["suspicious_clustering"] == "kmeans_equalized"
+    with pytest.raises(ValueError, match="needs judgements with 'suspicion'; got none at all"):
+        stages.verdict()
+    with pytest.raises(ValueError, match=r"got none in input 1\. Pass results of the stage"):
+        stages.verdict(first, xr.Dataset())
 
 
 def test_without_a_valley_suspicion_is_that_of_one_mode():
@@ -241,9 +304,9 @@ def test_the_ranking_as_text():
     groups = {"a": group(clean, 50), "b": few, "c": group(hit, 100)}
     text = ranking_text(xr.DataTree.from_dict({"/ranking": rank(groups)}))
     assert [line.rstrip() for line in text.splitlines()] == [
-        "category  suspicion                clusters  suspicious cluster  size  of",
-        "--------  ---------  ------------  --------  ------------------  ----  ---",
-        "c         4.00       FLAGGED       2         1                   40    100",
-        "a         0.40                     2         1                   20    50",
-        "b         nan        not analysed  0         -1                  0     3",
+        "category  suspicion                clustering  clusters  suspicious cluster  size  of",
+        "--------  ---------  ------------  ----------  --------  ------------------  ----  ---",
+        "c         4.00       FLAGGED       kmeans      2         1                   40    100",
+        "a         0.40                     kmeans      2         1                   20    50",
+        "b         nan        not analysed              0         -1                  0     3",
     ]
