@@ -9,6 +9,8 @@ import xarray as xr
 from fxrelay.schema import CLUSTERING, SAMPLE
 from fxrelay_analysis.stage import Counts
 from fxrelay_analysis.stages.cluster import Reals, solving, swept
+from fxrelay_analysis.stages.glosh import glosh
+from fxrelay_analysis.stages.outliers import OUTLIER
 from fxrelay_analysis.stages.points import (
     METRIC_DOC,
     ROW_METRICS,
@@ -26,6 +28,7 @@ EPS: Final = "eps"
 MIN_CLUSTER_SIZE: Final = "min_cluster_size"
 CORE: Final = "core"
 PROBABILITY: Final = "probability"
+ODD: Final = OUTLIER + "hdbscan"
 
 
 class dbscan(PointStage):
@@ -78,10 +81,12 @@ class hdbscan(PointStage):
     """Cluster samples that lie densely at any scale, for every least size asked for.
 
     Noise is -1; clusters are numbered by size, 0 the largest. `probability` tells how central a
-    sample is in its cluster, 0 for noise. (Campello, Moulavi and Sander 2013.)
+    sample is in its cluster, 0 for noise, and `outlier_hdbscan` (GLOSH) how far out it is: 0 for
+    who leaves its cluster last as distances shrink, towards 1 for who leaves it early. (Campello,
+    Moulavi and Sander 2013; Campello et al. 2015.)
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     min_cluster_size = Counts(5, low=2, doc="Least samples of a cluster: an integer or several.")
     min_samples = param.Integer(
         None,
@@ -116,7 +121,9 @@ class hdbscan(PointStage):
         unit_rows: bool | None,
         **options: Any,
     ) -> xr.Dataset:
-        """Return `clustering_hdbscan` int32 and `probability`, dims (sample, min_cluster_size).
+        """Return `clustering_hdbscan` int32, `probability`, `outlier_hdbscan`.
+
+        All have dims (sample, min_cluster_size).
 
         Raises
         ------
@@ -138,5 +145,12 @@ class hdbscan(PointStage):
         labels = [fit.labels_ for fit in fits]
         found = swept(labels, given.ids, HDBSCAN, MIN_CLUSTER_SIZE, min_cluster_size)
         share = np.stack([fit.probabilities_ for fit in fits], axis=1)
-        known = ((SAMPLE, MIN_CLUSTER_SIZE), np.where(found.values < 0, 0, share))
-        return dataset({HDBSCAN: found, PROBABILITY: known}, given.ids)
+        odd = np.stack([_odd(f, n) for f, n in zip(fits, min_cluster_size, strict=True)], axis=1)
+        dims = (SAMPLE, MIN_CLUSTER_SIZE)
+        known = {PROBABILITY: (dims, np.where(found.values < 0, 0, share)), ODD: (dims, odd)}
+        return dataset({HDBSCAN: found, **known}, given.ids)
+
+
+def _odd(fit: Any, least: int) -> Array:
+    tree = fit._single_linkage_tree_  # public only as a picture
+    return glosh(tree["left_node"], tree["right_node"], tree["value"], least)

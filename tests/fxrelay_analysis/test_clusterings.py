@@ -6,7 +6,8 @@ import pytest
 import xarray as xr
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import dendrogram, fcluster, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import pdist
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans, kmeans_plusplus
 from sklearn.datasets import make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
@@ -172,6 +173,33 @@ def test_hdbscan_is_sklearns(options):
     oracle = HDBSCAN(8, copy=True, **options).fit(BLOBS.values)
     np.testing.assert_array_equal(found.clustering_hdbscan[:, 0], by_size(oracle.labels_))
     np.testing.assert_allclose(found.probability[:, 0], oracle.probabilities_)
+
+
+def glosh_by_definition(rows, least):
+    """e(x): least radius at which the component of x in the graph of radii has enough samples."""
+    away = squareform(pdist(rows))
+    core = np.sort(away, axis=1)[:, least - 1]  # the sample itself is one of them
+    reach = np.maximum(away, np.maximum(core[:, None], core))
+    np.fill_diagonal(reach, 0)
+    leaves, cluster = np.full(len(rows), np.nan), [None] * len(rows)
+    for radius in np.unique(reach):
+        part = connected_components(reach <= radius, directed=False)[1]
+        for x in np.flatnonzero(np.isnan(leaves)):
+            if (part == part[x]).sum() >= least:
+                leaves[x], cluster[x] = radius, part == part[x]
+    first = [leaves[np.isfinite(leaves) & member].min() for member in cluster]
+    return 1 - np.divide(first, leaves, out=np.ones(len(rows)), where=leaves > 0)
+
+
+@hypothesis.given(seed=st.integers(0, 200), least=st.integers(2, 7), grid=st.booleans())
+@hypothesis.settings(max_examples=25, deadline=None)
+def test_oddness_by_hdbscan_is_its_definition(seed, least, grid):
+    random = np.random.default_rng(seed)
+    values = np.concatenate([random.normal(0, 1, (14, 2)), random.normal(6, 0.3, (9, 2))])
+    given = rows(np.round(values) if grid else values)
+    found = stages.hdbscan(given, min_cluster_size=least)["outlier_hdbscan"]
+    np.testing.assert_allclose(found[:, 0], glosh_by_definition(given.values, least), atol=1e-9)
+    assert ((found >= 0) & (found <= 1)).all()
 
 
 @pytest.mark.parametrize("linkage_name", ["ward", "average", "complete", "single"])
