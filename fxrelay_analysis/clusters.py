@@ -8,17 +8,12 @@ import xarray as xr
 
 from fxrelay.schema import CATEGORY, CLUSTER, CLUSTERING, N_CLUSTERS, RANKING, SUSPICION, describe
 from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
-from fxrelay_analysis.stages.prototypes import PROTOTYPE
-from fxrelay_analysis.stages.separation import SILHOUETTE
-from fxrelay_analysis.stages.suspicion import ISOLATION, SURPLUS, suspicion
-from fxrelay_analysis.stages.validity import SIZE
+from fxrelay_analysis.stages.suspicion import SURPLUS, suspicion
 
 Array = np.ndarray[Any, Any]
 #: dimension of the table
 RANK: Final = "rank"
 SHARE: Final = "share"
-#: what is told of a cluster where the analysis has it
-SCORES: Final = (SEPARABILITY, VALLEY, SIZE, SILHOUETTE, ISOLATION, SURPLUS, PROTOTYPE)
 
 
 class Found(NamedTuple):
@@ -86,8 +81,8 @@ def rank_clusters(
     -------
     Dataset
         dim `rank`: `category`, `clustering`, `n_clusters`, `cluster`, `suspicion`, `share` (of the
-        category's samples), and what the tree has of `separability`, `valley`, `cluster_size`,
-        `silhouette`, `isolation`, `surplus`, `prototype`.
+        category's samples), and whatever all categories have of each cluster: `separability`,
+        `valley`, `cluster_size`, `silhouette`, `prototype`, `purity_prediction`, ...
 
     Raises
     ------
@@ -113,17 +108,17 @@ def rank_clusters(
 
 
 def _clusters(name: str, group: xr.Dataset, clustering: str, level: float) -> Iterator[Found]:
-    for variable in [v for v in map(str, group.data_vars) if v.startswith(CLUSTERING + clustering)]:
-        suffix = variable.removeprefix(CLUSTERING + clustering)
-        if SEPARABILITY + suffix not in group:
-            continue
+    suffixes = [s for v in map(str, group.data_vars) if v.startswith(CLUSTERING + clustering)
+                if SEPARABILITY + (s := v.removeprefix(CLUSTERING + clustering)) in group]  # fmt: skip
+    for suffix in suffixes:
+        variable = CLUSTERING + clustering + suffix
         labels, table = group[variable], group[SEPARABILITY + suffix]
-        known = [s for s in SCORES if s + suffix in group and group[s + suffix].dims == table.dims]
+        known = _scores(group, table.dims, suffix, suffixes)
         for at in zip(*np.nonzero(table.notnull().values), strict=True):
             here = {d: int(i) for d, i in zip(table.dims, at, strict=True)}
             place = table.isel(here)
             member = labels.values[(slice(None), *at[:-1])] == place[table.dims[-1]].item()
-            scores = {s: group[s + suffix].values[at] for s in known}
+            scores = {score: group[score + suffix].values[at] for score in known}
             sure = VALLEY in scores and scores[VALLEY] <= level
             facts = {
                 CATEGORY: str(group.attrs.get(CATEGORY, name)),
@@ -134,6 +129,16 @@ def _clusters(name: str, group: xr.Dataset, clustering: str, level: float) -> It
                 SHARE: float(member.mean()),
             }
             yield Found(member, facts | scores)
+
+
+def _scores(
+    group: xr.Dataset, dims: tuple[Any, ...], suffix: str, suffixes: list[str]
+) -> list[str]:
+    """Return the names, without their suffix, of all that is told of each cluster."""
+    others = tuple(s for s in suffixes if s and s != suffix)
+    named = [str(v) for v, array in group.data_vars.items() if array.dims == dims]
+    mine = [v for v in named if v.endswith(suffix) and not (others and v.endswith(others))]
+    return [v.removesuffix(suffix) for v in mine]
 
 
 def _count(place: xr.DataArray, labels: Array) -> int:

@@ -143,12 +143,13 @@ class verdict(Stage):
         Raises
         ------
         ValueError
-            If there is none, or one without suspicion.
+            If there is none, or one without a finite suspicion.
         """
-        lacking = [i for i, ds in enumerate(judgements) if SUSPICION not in ds]
+        lacking = [i for i, ds in enumerate(judgements)
+                   if SUSPICION not in ds or not np.isfinite(ds[SUSPICION])]  # fmt: skip
         if lacking or not judgements:
             raise ValueError(
-                f"verdict: needs judgements with '{SUSPICION}'; got none "
+                f"verdict: needs judgements with a finite '{SUSPICION}'; got none "
                 + (f"in input {', '.join(map(str, lacking))}." if lacking else "at all.")
                 + " Pass results of the stage suspicion."
             )

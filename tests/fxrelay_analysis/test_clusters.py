@@ -60,6 +60,10 @@ def test_clusterings_of_several_metrics_compete():
         1,
     )
     assert "prototype" not in out  # one metric has none
+    scored = both.assign(purity_label=both["valley"] + 2, purity_label_equalized=both["valley"] + 3)
+    purity = rank_clusters(xr.DataTree.from_dict({"/a": scored}))
+    expected = purity["valley"] + 2 + (purity["clustering"] == "kmeans_equalized")
+    np.testing.assert_array_equal(purity["purity_label"], expected)
 
 
 def test_the_table_of_an_analysis(tmp_path):

@@ -256,7 +256,9 @@ def test_a_verdict_is_the_greatest_suspicion_of_several():
     assert stages.verdict(first, second).identical(second)
     assert stages.verdict(first, first.assign_attrs(x=1)).identical(first)
     assert second["suspicious_clustering"] == "kmeans_equalized"
-    with pytest.raises(ValueError, match="needs judgements with 'suspicion'; got none at all"):
+    with pytest.raises(
+        ValueError, match="needs judgements with a finite 'suspicion'; got none at all"
+    ):
         stages.verdict()
     with pytest.raises(ValueError, match=r"got none in input 1\. Pass results of the stage"):
         stages.verdict(first, xr.Dataset())
