@@ -108,10 +108,11 @@ def rank_clusters(
 
 
 def _clusters(name: str, group: xr.Dataset, clustering: str, level: float) -> Iterator[Found]:
-    suffixes = [s for v in map(str, group.data_vars) if v.startswith(CLUSTERING + clustering)
-                if SEPARABILITY + (s := v.removeprefix(CLUSTERING + clustering)) in group]  # fmt: skip
+    base = CLUSTERING + clustering
+    endings = [v.removeprefix(base) for v in map(str, group.data_vars) if v.startswith(base)]
+    suffixes = [suffix for suffix in endings if SEPARABILITY + suffix in group]
     for suffix in suffixes:
-        variable = CLUSTERING + clustering + suffix
+        variable = base + suffix
         labels, table = group[variable], group[SEPARABILITY + suffix]
         known = _scores(group, table.dims, suffix, suffixes)
         for at in zip(*np.nonzero(table.notnull().values), strict=True):
