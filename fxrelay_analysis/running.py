@@ -18,8 +18,9 @@ from fxrelay_analysis.threads import one_thread
 
 #: folder of the results of whole runs in a store
 RUNS: Final = "pipeline"
-#: what a file costs: seconds, and bytes a second to digest, write and read back
-FILE_SECONDS: Final = 0.01
+#: a step that is quicker is no file of its own: the run has it, and other runs compute it again;
+#: and bytes a second that a file takes to digest, write and read back
+FILE_SECONDS: Final = 0.1
 FILE_RATE: Final = 2e8
 Tick = Callable[[], None]
 T = TypeVar("T")
@@ -236,7 +237,7 @@ def compute(
 
 
 def worth(seconds: float, n_bytes: int) -> bool:
-    """Tell whether a step took longer than a file for its result does."""
+    """Tell whether a step took so long that its result is kept beside that of the run."""
     return seconds > FILE_SECONDS + n_bytes / FILE_RATE
 
 
