@@ -82,8 +82,8 @@ def _turn(kind: str, turn: int, seed: int, strength: float) -> Iterator[Case]:
 
 
 SETS: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
-    "tuning": tuning, "target": target, "target, fresh seeds": partial(target, 10),
-    "held out": held_out, "photos": photos,
+    "target": target, "target, fresh seeds": partial(target, 10), "held out": held_out,
+    "photos": photos, "tuning": tuning,
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 Array = np.ndarray[Any, Any]
 #: places between cluster and rest where a valley is looked for
@@ -56,4 +56,4 @@ def valley_p(inside: Array, outside: Array) -> float:
         points, centres - half
     )
     trough, peak = int(counts[:-1].min()), int(counts[-1])
-    return float(min(1.0, PLACES * binom.sf(peak - 1, peak + trough, 0.5)))
+    return float(min(1.0, PLACES * bdtrc(peak - 1, peak + trough, 0.5)))
