@@ -1,8 +1,11 @@
 """A headless browser that uses the viewer as a person does; for benchmarks and tests."""
 
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -160,6 +163,33 @@ class Visit:
         self.page.evaluate("a => begin(...a)", [event, selector, count])
         act()
         return float(self.page.evaluate("() => taken")) / 1000
+
+
+@contextmanager
+def serving(
+    arguments: Sequence[str], stderr: Any = subprocess.DEVNULL
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run Python with these arguments and a free port; give the address when it answers."""
+    from fxrelay_viz.serve import free_port
+
+    port = free_port("localhost", 0)
+    command = [sys.executable, *arguments, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+    try:
+        yield _answering(f"http://localhost:{port}/"), process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answering(address: str) -> str:
+    for _ in range(480):
+        try:
+            urllib.request.urlopen(address + "favicon.ico", timeout=5).close()
+            return address
+        except OSError:
+            time.sleep(0.25)
+    raise SystemExit(f"{address} does not answer")
 
 
 @contextmanager

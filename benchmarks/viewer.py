@@ -8,12 +8,10 @@ python benchmarks/viewer.py --sizes 3000 --repeats 2 --cycles 2 --idle 0 --no-re
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import psutil
 import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parent))
-from browser import GRID, PREVIEW, Visit, chromium
+from browser import GRID, PREVIEW, Visit, chromium, serving
 from record import record, table
 
 from fxrelay import schema
@@ -62,33 +60,6 @@ def dataset(n: int, seed: int = 0) -> tuple[xr.Dataset, xr.DataTree]:
         coords={schema.SAMPLE: np.arange(n), schema.N_CLUSTERS: [CLUSTERS]},
     )
     return ds, xr.DataTree.from_dict({"everything": group})
-
-
-@contextmanager
-def served(folder: Path, port: int = 0) -> Iterator[tuple[str, psutil.Process]]:
-    """Serve the files of a folder in a fresh process; give its address when it is ready."""
-    from fxrelay_viz.serve import free_port
-
-    port = free_port("localhost", port)
-    code = [sys.executable, __file__, "--serve", str(folder), str(port)]
-    process = subprocess.Popen(code, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        yield _answering(f"http://localhost:{port}/"), psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _answering(address: str) -> str:
-    import urllib.request
-
-    for _ in range(480):
-        try:
-            urllib.request.urlopen(address + "favicon.ico", timeout=5).close()
-            return address
-        except OSError:
-            time.sleep(0.25)
-    raise SystemExit(f"viewer: {address} does not answer")
 
 
 def serve(folder: Path, port: int) -> None:
@@ -147,9 +118,9 @@ class Person:
 
 def measure(folder: Path, repeats: int, cycles: int, idle: float) -> dict[str, Any]:
     """Measure one size: cold, warm, four at once, open and close."""
-    points = _some_points(folder)
-    with served(folder) as (address, process), chromium() as browser:
-        memory = lambda: process.memory_info().rss / 2**20  # noqa: E731
+    points, command = _some_points(folder), [__file__, "--serve", str(folder)]
+    with serving(command) as (address, process), chromium() as browser:
+        memory = lambda: psutil.Process(process.pid).memory_info().rss / 2**20  # noqa: E731
         first = Visit(browser, address)
         first.page.locator(".ranking .row").first.wait_for()
         first.open()
@@ -170,7 +141,7 @@ def measure(folder: Path, repeats: int, cycles: int, idle: float) -> dict[str, A
         time.sleep(idle)
         out["MB after cycles"] = memory()
         out["link bytes"] = _longest_link(browser, link)
-    with served(folder) as (address, _), chromium() as browser:
+    with serving(command) as (address, _), chromium() as browser:
         visit = Visit(browser, link.replace(link.split("?")[0], address))
         out["cold"] = visit.wait()
     return out
@@ -244,26 +215,17 @@ def _longest_link(browser: Any, link: str) -> int:
 
 def picture(folder: Path) -> None:
     """Draw viewer.png: the odd cluster of the first class of what `fxrelay demo` left."""
-    from fxrelay_viz.serve import free_port
-
-    port = free_port("localhost", 0)
-    command = [sys.executable, "-c", "from fxrelay.cli import app; app()", "view", str(folder)]
-    process = subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL)
-    try:
-        address = _answering(f"http://localhost:{port}/")
-        with chromium() as browser:
-            visit = Visit(browser, address, viewport={"width": 1280, "height": 800})
-            visit.open()
-            visit.page.get_by_role("button", name="Select the odd cluster").click()
-            visit.page.wait_for_function("() => !deep('.count')[0].innerText.startsWith('0 ')")
-            visit.page.locator(".grid .tile").nth(1).click()
-            visit.page.locator(".detail .large img").nth(2).wait_for()
-            visit.page.mouse.move(640, 10)
-            visit.page.wait_for_timeout(1500)
-            visit.page.screenshot(path=Path(__file__).with_suffix(".png"))
-    finally:
-        process.terminate()
-        process.wait(20)
+    command = ["-c", "from fxrelay.cli import app; app()", "view", str(folder), "--port"]
+    with serving(command) as (address, _), chromium() as browser:
+        visit = Visit(browser, address, viewport={"width": 1280, "height": 800})
+        visit.open()
+        visit.page.get_by_role("button", name="Select the odd cluster").click()
+        visit.page.wait_for_function("() => !deep('.count')[0].innerText.startsWith('0 ')")
+        visit.page.locator(".grid .tile").nth(1).click()
+        visit.page.locator(".detail .large img").nth(2).wait_for()
+        visit.page.mouse.move(640, 10)
+        visit.page.wait_for_timeout(1500)
+        visit.page.screenshot(path=Path(__file__).with_suffix(".png"))
 
 
 def rows(results: dict[int, dict[str, Any]]) -> list[dict[str, str]]:

@@ -27,7 +27,8 @@ DECODED: Final = frozenset(
     ("scale_factor", "add_offset", "missing_value", "units_metadata", "calendar", "_Unsigned",
      "dtype", "flag_meanings")
 )  # fmt: skip
-
+#: what netCDF4 and HDF5 raise for damaged files, besides OSError
+DAMAGE: Final = (RuntimeError, IndexError, KeyError, AttributeError)
 
 _HELD: Final = threading.local()
 
@@ -49,14 +50,19 @@ def alone() -> Iterator[None]:
 @contextmanager
 def careful() -> Iterator[None]:
     """Read alone, and raise an OSError for a file that has vanished or is damaged."""
-    with alone():
-        try:
-            yield
-        except (RuntimeError, IndexError, KeyError, AttributeError) as error:
-            raise OSError(  # netCDF4 and HDF5 report damage as any of these
-                f"viewer: a file of the data could not be read ({error}). "
-                "Put it back, or open the project again."
-            ) from error
+    with alone(), _faults("a file of the data", DAMAGE):
+        yield
+
+
+@contextmanager
+def _faults(name: str, faults: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Raise an OSError that names the file for what a library reports of it."""
+    try:
+        yield
+    except faults as error:
+        raise OSError(
+            f"viewer: {name} could not be read ({error}). Put it back, or open the project again."
+        ) from error
 
 
 def read(data: Any) -> Any:
@@ -202,7 +208,7 @@ def _values(
     file: Path, name: str, key: tuple[Any, ...], group: str | None, dtype: np.dtype
 ) -> np.ndarray:
     """Read a part of a variable: the first index is a slice or ascending, without repeats."""
-    with alone():
+    with alone(), _faults(file.name, (OSError, *DAMAGE)):
         if h5py.is_hdf5(file):
             with h5py.File(file, "r") as opened:
                 stored = opened[f"{group}/{name}" if group else name]

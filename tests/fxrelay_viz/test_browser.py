@@ -1,19 +1,13 @@
 """The story of a person who looks for a Clever Hans, in a real browser."""
 
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.browser import CHROMIUM, GRID, PREVIEW, Visit, chromium
+from benchmarks.browser import CHROMIUM, GRID, PREVIEW, Visit, chromium, serving
 
 SERVER = """
 import sys
@@ -44,20 +38,8 @@ Visitor = Callable[..., Visit]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SERVER, str(port)])
-    out = f"http://localhost:{port}/"
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(out + "favicon.ico", timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.25)
-    yield out
-    process.terminate()
-    process.wait(10)
+    with serving(["-c", SERVER]) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
