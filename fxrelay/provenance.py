@@ -1,7 +1,5 @@
 """Where a result comes from: model, composite, versions."""
 
-import importlib.metadata
-from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +7,7 @@ import xxhash
 from torch import nn
 
 from fxrelay import schema
+from fxrelay.text import versions
 
 if TYPE_CHECKING:
     from fxrelay.running import Relay
@@ -22,15 +21,8 @@ def provenance(program: "Relay") -> dict[str, str | int]:
         schema.MODEL: meta.get(schema.MODEL, type(program.model).__name__),
         schema.MODEL_DIGEST: program.digest,
         schema.COMPOSITE: meta.get(schema.COMPOSITE, "annotated graph"),
-        schema.VERSIONS: versions(),
+        schema.VERSIONS: versions("fxrelay", "torch", "numpy", "xarray"),
     }
-
-
-@cache
-def versions() -> str:
-    """Versions of what computes, as one line."""
-    packages = ("fxrelay", "torch", "numpy", "xarray")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
 
 
 def digest_of(module: nn.Module, code: str) -> str:

@@ -1,6 +1,8 @@
-"""Plain text that people read: aligned tables. This module imports no torch."""
+"""Plain text that people read: aligned tables, versions. This module imports no torch."""
 
+import importlib.metadata
 from collections.abc import Sequence
+from functools import cache
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -20,3 +22,9 @@ def unique(name: str, taken: set[str]) -> str:
         free = f"{name}_{i}"
     taken.add(free)
     return free
+
+
+@cache
+def versions(*packages: str) -> str:
+    """Return the versions of packages, as one line."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)

@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
 
 from fxrelay.execute import Executor, Serial, executor
-from fxrelay.schema import CLASS, LABEL, LEADING, RANKING, RELEVANCE, SAMPLE, validate
+from fxrelay.schema import CLASS, LABEL, LEADING, RANKING, RELEVANCE, SAMPLE, VERSIONS, validate
+from fxrelay.text import versions
 from fxrelay_analysis import running
 from fxrelay_analysis.background import Rows
 from fxrelay_analysis.pipeline import Parameters, Pipeline
@@ -31,6 +32,8 @@ class Category:
     digests: Mapping[str, str] | None = None
 
 
+#: what computes
+PACKAGES: Final = ("fxrelay", "numpy", "scipy", "scikit-learn", "xarray")
 #: by category: its group where the store has it, or else the digests of its data where known
 Found = Mapping[str, xr.Dataset | Mapping[str, str] | None]
 
@@ -60,7 +63,9 @@ def spray(
         Variable with the category of each sample, for instance ``label`` or ``prediction``.
         Integers are named by the coordinate ``class`` where the Dataset has one.
     pipeline : Pipeline or str
-        What to do with each category, or the name of a preset (`fxrelay_analysis.presets`).
+        What to do with each category, or the name of a preset (`fxrelay_analysis.presets`). The
+        default looks at a category in two metrics: as it is, and with every place alike (variables
+        and steps with the suffix ``_equalized``), and compares its clusters with other categories.
     parameters : mapping, optional
         Step name -> its parameters, e.g. ``{"kmeans": {"n_clusters": range(2, 21)}}``.
     seed : int, optional
@@ -80,8 +85,8 @@ def spray(
         instance, the group keeps all that did not need it, and its attribute ``failed`` has a
         line with the reason; groups without ``suspicion`` have it in ``not_analysed`` and come
         last in the ranking. Attributes of the root: `category`, `recipe` (what was done, as the
-        text of a `fxrelay_analysis.recipe.Recipe`), and `left_out`, the optional steps whose
-        variables are missing.
+        text of a `fxrelay_analysis.recipe.Recipe`), `versions`, and `left_out`, the optional steps
+        whose variables are missing.
 
     Raises
     ------
@@ -117,7 +122,8 @@ def spray(
     bar = Progress(len(found), len(chosen.steps), progress)
     work = partial(_analyse, pipeline=chosen, store=store, others=others, errors=errors, bar=bar)
     groups = _groups(found, (executor or Serial()).map(work, todo), bar)
-    notes = {"category": category, "recipe": recipe.text, "left_out": "\n".join(left_out)}
+    notes = {"category": category, "recipe": recipe.text, "left_out": "\n".join(left_out),
+             VERSIONS: versions(*PACKAGES)}  # fmt: skip
     root = xr.Dataset(attrs={name: note for name, note in notes.items() if note})
     nodes = {"/": root, f"/{RANKING}": rank(groups)}
     return xr.DataTree.from_dict(nodes | {f"/{name}": group for name, group in groups.items()})
