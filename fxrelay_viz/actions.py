@@ -8,7 +8,7 @@ import numpy as np
 from fxrelay_viz.merging import MERGE_TREE
 from fxrelay_viz.selection import GESTURES, Step
 from fxrelay_viz.session import Session
-from fxrelay_viz.state import CLUSTER
+from fxrelay_viz.state import CLUSTER, usual_embedding
 
 #: so many samples nearby are selected at once
 NEAR: Final = 12
@@ -83,7 +83,8 @@ def _odd(session: Session, value: str, how: str) -> None:
     """Select the flagged cluster in the clustering that was ranked."""
     for step in session.odd():
         clustering, k = step.frame
-        session.state.param.update(clustering=clustering, k=k, hidden=[])
+        shown = usual_embedding(session.category, clustering, session.state.embedding)
+        session.state.param.update(clustering=clustering, k=k, hidden=[], embedding=shown)
         session.selection.push(step)
 
 

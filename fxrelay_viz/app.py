@@ -210,8 +210,9 @@ def view(ds: xr.Dataset, tree: xr.DataTree) -> Viewer:
     Returns
     -------
     Viewer
-        Displays itself in a notebook (after ``panel.extension()``) and has ``.servable()``; see
-        `serve` for a server with an image route.
+        Displays itself in a notebook, after ``panel.extension()``, or where there is no network
+        ``panel.extension(inline=True)``; has ``.servable()``. See `serve` for a server with an
+        image route.
 
     Raises
     ------

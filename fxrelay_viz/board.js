@@ -81,8 +81,16 @@ const walk = (box, event) => {
   if (next) { next.focus(); next.click() }
 }
 
-const is_typing = event =>
-  event.composedPath()[0].matches?.("textarea, select, input:not([type=range])") ?? false
+const is_typing = event => {
+  const target = event.composedPath()[0]
+  return target.isContentEditable || target.matches?.("textarea, select, input:not([type=range])")
+}
+
+// keys for the page, and not for a notebook around it
+const is_ours = event => {
+  const path = event.composedPath()
+  return path[0] === document.body || path.some(element => element.matches?.(".page"))
+}
 
 const in_dialog = event => event.composedPath().some(e => e.matches?.("dialog[open]"))
 
@@ -175,7 +183,7 @@ export function render({ model, el }) {
     theme()
     addEventListener("keydown", event => {
       const name = shortcut(event)
-      if (!name || is_typing(event) || in_dialog(event)) return
+      if (!name || !is_ours(event) || is_typing(event) || in_dialog(event)) return
       event.preventDefault()
       if (name === "find-focus") box.querySelector("input[type=search]")?.focus()
       else if (name === "help") box.querySelector("dialog.help")?.showModal()

@@ -18,7 +18,7 @@ from fxrelay_viz.category import Category
 from fxrelay_viz.images import Gallery, Pictures
 from fxrelay_viz.project import Project
 from fxrelay_viz.reasons import ranked
-from fxrelay_viz.state import ViewState, ordered
+from fxrelay_viz.state import TSNE, ViewState, ordered
 from fxrelay_viz.workspace import Workspace
 
 LOG: Final = logging.getLogger(__name__)
@@ -204,16 +204,17 @@ class Session(param.Parameterized):
     def open(self, category: str) -> None:
         """Open a category, by its name; '' goes back to the ranking.
 
-        A flagged category is shown by the clustering that it is flagged for, and the cluster that
-        the ranking names is selected at first.
+        It is shown by the clustering that the ranking speaks of, and in a flagged one the cluster
+        that the ranking names is selected at first.
         """
         flagged = category in self.project.names and self.project.rank(category).flagged
-        usual = {"embedding": "", "clustering": ""} if flagged else {}
+        usual = {"embedding": ""} if self.state.embedding.startswith(TSNE) else {}
         with self.together():
             self.selection.reset()
             self.state.param.update(
-                **usual, category=category, k="", page=0, sample=None, compared=[], hidden=[]
-            )
+                **usual, category=category, clustering="", k="", page=0, sample=None, compared=[],
+                hidden=[],
+            )  # fmt: skip
             self.query = ""
             self.message = " ".join(self.state.settle(self.project))
             if flagged:

@@ -18,6 +18,8 @@ CLUSTER: Final = "cluster"
 #: beginnings of the names of scores that say how odd a sample is, and of their ranks
 OUTLIER: Final = "outlier_"
 OUTLIER_RANK: Final = "outlier_rank_"
+#: what the embedding that is shown first starts with
+TSNE: Final = "tsne"
 PAGE_SIZE: Final = 24
 
 SCALES: Final[Mapping[str, str]] = {
@@ -149,7 +151,7 @@ def _fitting(state: ViewState, category: Category, project: Project) -> dict[str
     rank = project.rank(category.name)
     usual = ranked(category, rank) or "kmeans"
     if state.embedding not in category.embeddings:
-        out["embedding"] = _embedding(list(category.embeddings), usual)
+        out["embedding"] = usual_embedding(category, usual)
     points = category.embeddings[out.get("embedding", state.embedding)]
     if max(state.x, state.y) >= points.shape[1]:
         out |= {"x": 0, "y": 1}
@@ -177,10 +179,16 @@ def _prefer(names: Sequence[str], name: str) -> str:
     return name if name in names else next(iter(names), "")
 
 
-def _embedding(names: Sequence[str], clustering: str) -> str:
-    """Return the embedding to show first: the t-SNE that has the suffix of the clustering."""
+def usual_embedding(category: Category, clustering: str, chosen: str = "") -> str:
+    """Return the embedding that goes with a clustering: the t-SNE that has its suffix.
+
+    A `chosen` one stays if it is no t-SNE.
+    """
+    names = list(category.embeddings)
+    if chosen in names and not chosen.startswith(TSNE):
+        return chosen
     ends = [clustering[at:] for at, letter in enumerate(clustering) if letter == "_"]
-    found = [f"tsne{end}" for end in (*ends, "") if f"tsne{end}" in names]
+    found = [f"{TSNE}{end}" for end in (*ends, "") if f"{TSNE}{end}" in names]
     return next(iter(found or names), "")
 
 

@@ -24,8 +24,10 @@ def verdict(session: Session) -> str:
         told = Verdict(sentence(rank), rank.flagged, reasons=why(category, rank))
         return markup.verdict(told, style_of(session))
     name = f"Cluster {rank.cluster}"
+    several = len(category.clusterings) > 1
+    of = f" of {clustering.replace('_', ' ')}" if several else ""
     told = Verdict(
-        sentence(rank, name),
+        sentence(rank, name + of),
         rank.flagged,
         cluster=str(rank.cluster),
         figures=_figures(session, (clustering, rank.n_clusters), rank.cluster, name),

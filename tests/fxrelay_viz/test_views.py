@@ -142,3 +142,31 @@ def test_a_class_without_odd_cluster_says_so(data):
     assert "<figure" not in html(session, "lower")
     act(session, "odd", "")
     assert not session.mask.any()
+
+
+def test_a_class_is_shown_by_the_clustering_that_the_ranking_speaks_of(data):
+    ds, tree = data
+    groups = {name: tree[name].to_dataset() for name in tree.children}
+    for name in ("digit 3", "digit 7"):
+        one = groups[name]
+        groups[name] = one.assign(
+            clustering_kmeans_equalized=one["clustering_kmeans"] * 0 + 1,
+            embedding_tsne_equalized=one["embedding_tsne"] * 2,
+        )
+    told = ["kmeans_equalized" if name == "digit 7" else "kmeans"
+            for name in groups["ranking"]["category"].values]  # fmt: skip
+    groups["ranking"] = groups["ranking"].assign(suspicious_clustering=("category", told))
+    session = Session(Workspace.of(Project(ds, xr.DataTree.from_dict(groups))))
+    shown = []
+    for name in ("digit 7", "digit 3", "digit 7"):
+        act(session, "open", name)
+        shown.append((session.state.clustering, session.state.embedding))
+    other = ("kmeans_equalized", "tsne_equalized")
+    assert shown == [other, ("kmeans", "tsne"), other]
+    assert " of kmeans equalized" in html(session, "lower")
+    act(session, "set", "kmeans", "clustering")
+    act(session, "odd", "0")
+    assert (session.state.clustering, session.state.embedding) == other
+    act(session, "set", "spectral", "embedding")
+    act(session, "open", "digit 3")
+    assert (session.state.clustering, session.state.embedding) == ("kmeans", "spectral")
