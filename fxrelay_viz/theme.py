@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bokeh.models import BoxSelectTool, LassoSelectTool, WheelZoomTool
+from bokeh.models import BoxSelectTool, HelpTool, LassoSelectTool, WheelZoomTool
 
 ACCENT: Final = "#3f74bf"
 #: seen on a light and on a dark ground
@@ -35,6 +35,8 @@ def style(plot: Any, element: Any) -> None:
         if isinstance(tool, WheelZoomTool):
             tool.zoom_on_axis = False
     figure.toolbar.logo, figure.output_backend = None, "canvas"
+    if not any(isinstance(tool, HelpTool) for tool in figure.tools):
+        figure.add_tools(HelpTool(visible=False))  # room for dividers, or the last tool is folded
     figure.outline_line_color = None
     figure.grid.grid_line_color = RULE
     figure.grid.grid_line_alpha = 0.5

@@ -23,7 +23,7 @@ def choices(session: Session) -> str:
     """Return what the plot shows."""
     category, chosen = session.category, session.state
     axes = {n: f"{n + 1}" for n in range(category.embeddings[chosen.embedding].shape[1])}
-    flat = {n: n for n in category.embeddings}
+    flat = _named(list(category.embeddings))
     sweep = category.clusterings.get(chosen.clustering, {"": None})
     planar = len(axes) == 2
     ranks = session.project.ranking

@@ -95,6 +95,7 @@ def test_find_the_clever_hans(visit: Visitor, tmp_path: Path):
     page.keyboard.press("Escape")
     one.see(".bar-line", "Whole class")
 
+    assert page.locator(".bk-tool-icon-wheel-zoom").is_visible()
     one.tool("lasso-select")
     one.drag((0.01, 0.01), (0.5, 0.01), (0.5, 0.99), (0.01, 0.99), steps=6)
     selected(one, "91 of 183")
