@@ -1,6 +1,6 @@
 """From relevance to vectors that can be compared: reduce, pool, compress, normalise, flatten."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -33,10 +33,7 @@ class channel_sum(Stage):
     @staticmethod
     def compute(relevance: xr.DataArray | xr.Dataset) -> xr.DataArray:
         """Return dims (sample, y, x) from (sample, channel, y, x)."""
-        array = checked(relevance, "channel_sum")
-        if CHANNEL not in array.dims:
-            return array.copy()
-        return array.sum(CHANNEL, skipna=False, keep_attrs=True)
+        return _summed(checked(relevance, "channel_sum")).copy()
 
 
 class absolute(Stage):
@@ -77,13 +74,8 @@ class pool(Stage):
         operation: str,
     ) -> xr.DataArray:
         """Return the dims that came in, each shorter by its side of a block (rounded up)."""
-        array = checked(relevance, "pool")
         sides = {CHANNEL: channels, Y: size, X: width or size}
-        sides = {dim: side for dim, side in sides.items() if dim in array.dims and side > 1}
-        if not sides:
-            return array.copy()
-        blocks = [sides.get(str(dim), 1) for dim in array.dims]
-        return replaced(array, _pooled(array.values, blocks, operation), set(sides))
+        return _pooled(checked(relevance, "pool"), sides, operation).copy()
 
 
 class compress(Stage):
@@ -101,10 +93,7 @@ class compress(Stage):
     @staticmethod
     def compute(relevance: xr.DataArray | xr.Dataset, *, power: float) -> xr.DataArray:
         """Return sign(r) |r|^power, the dims that came in."""
-        array = checked(relevance, "compress")
-        if power == 1:
-            return array.copy()
-        return _keep(lambda r: np.copysign(np.abs(r) ** power, r), array)
+        return _compressed(checked(relevance, "compress"), power).copy()
 
 
 class normalize(Stage):
@@ -127,9 +116,8 @@ class normalize(Stage):
     def compute(relevance: xr.DataArray | xr.Dataset, *, norm: str, guard: float) -> xr.DataArray:
         """Return the dims that came in, unit 1."""
         array = checked(relevance, "normalize")
-        rows = normalized(array.values.reshape(array.sizes[SAMPLE], -1), norm, guard)
-        out = array.copy(data=rows.reshape(array.shape))
-        return out.assign_attrs(units=array.attrs.get("units", "1") if norm == "none" else "1")
+        out = array.copy(data=normalized(_rows(array), norm, guard).reshape(array.shape))
+        return out.assign_attrs(_units(array, norm))
 
 
 class flatten(Stage):
@@ -141,8 +129,7 @@ class flatten(Stage):
     def compute(relevance: xr.DataArray | xr.Dataset) -> xr.DataArray:
         """Return dims (sample, feature)."""
         array = checked(relevance, "flatten")
-        rows = array.values.reshape(array.sizes[SAMPLE], -1)
-        return xr.DataArray(rows, ids(array), (SAMPLE, FEATURE), array.name, array.attrs)
+        return xr.DataArray(_rows(array), ids(array), (SAMPLE, FEATURE), array.name, array.attrs)
 
 
 class preprocess(Stage):
@@ -181,20 +168,19 @@ class preprocess(Stage):
         array = checked(relevance, "preprocess")
         side = size or -(-max(array.sizes.get(dim, 1) for dim in (Y, X)) // BLOCKS)
 
-        def vectors(part: xr.DataArray) -> xr.DataArray:
-            summed = channel_sum.compute(part)
-            pooled = pool.compute(summed, size=side, width=None, channels=1, operation="sum")
-            tempered = compress.compute(pooled, power=power)
-            return flatten.compute(normalize.compute(tempered, norm=norm, guard=guard))
+        def vectors(part: xr.DataArray) -> Array:
+            pooled = _pooled(_summed(part), {Y: side, X: side}, "sum")
+            return normalized(_rows(_compressed(pooled, power)), norm, guard)
 
         out = np.empty(0)
         for rows in blocks(array.values):
             part = vectors(array[rows])
             if rows.start == 0:
                 kind = np.float32 if single and norm != "none" else part.dtype
-                out = np.empty((len(array), part.sizes[FEATURE]), kind)
-            out[rows] = part.values
-        whole = xr.DataArray(out, ids(array), (SAMPLE, FEATURE), array.name, part.attrs)
+                out = np.empty((len(array), part.shape[1]), kind)
+            out[rows] = part
+        attrs = array.attrs | _units(array, norm)
+        whole = xr.DataArray(out, ids(array), (SAMPLE, FEATURE), array.name, attrs)
         return labelled(whole, FEATURE)
 
 
@@ -249,12 +235,37 @@ def _keep(function: Callable[[Any], Any], array: xr.DataArray) -> xr.DataArray:
     return array.copy(data=function(array.values))
 
 
-def _pooled(values: Array, sides: list[int], operation: str) -> Array:
-    """Reduce blocks of the given sides, one per axis."""
-    gaps = [-length % side for length, side in zip(values.shape, sides, strict=True)]
+def _units(array: xr.DataArray, norm: str) -> dict[str, str]:
+    return {"units": array.attrs.get("units", "1") if norm == "none" else "1"}
+
+
+def _rows(array: xr.DataArray) -> Array:
+    """Return values (n, d)."""
+    rows: Array = array.values.reshape(array.sizes[SAMPLE], -1)
+    return rows
+
+
+def _summed(array: xr.DataArray) -> xr.DataArray:
+    return array.sum(CHANNEL, skipna=False, keep_attrs=True) if CHANNEL in array.dims else array
+
+
+def _compressed(array: xr.DataArray, power: float) -> xr.DataArray:
+    if power == 1:
+        return array
+    return _keep(lambda r: np.copysign(np.abs(r) ** power, r), array)
+
+
+def _pooled(array: xr.DataArray, sides: Mapping[str, int], operation: str) -> xr.DataArray:
+    """Reduce blocks of the given sides; dimensions that are not there, or of side 1, stay."""
+    sides = {dim: side for dim, side in sides.items() if dim in array.dims and side > 1}
+    if not sides:
+        return array
+    values, blocks = array.values, [sides.get(str(dim), 1) for dim in array.dims]
+    gaps = [-length % side for length, side in zip(values.shape, blocks, strict=True)]
     reduce = POOLS[operation][any(gaps)]
     if any(gaps):
         values = np.pad(values, [(0, gap) for gap in gaps], constant_values=np.nan)
-    shape = [n for length, side in zip(values.shape, sides, strict=True)
+    shape = [n for length, side in zip(values.shape, blocks, strict=True)
              for n in (length // side, side)]  # fmt: skip
-    return reduce(values.reshape(shape), axis=tuple(range(1, len(shape), 2)))
+    reduced = reduce(values.reshape(shape), axis=tuple(range(1, len(shape), 2)))
+    return replaced(array, reduced, set(sides))
