@@ -20,7 +20,7 @@ KEPT: Final = 8
 USUAL: Final = (700, 500)
 #: one thread draws for all sessions: two would take the processor from the images
 POOL: Final = ThreadPoolExecutor(1, "fxrelay-rasters")
-_plain: OrderedDict[Any, tuple[Cloud, np.ndarray]] = OrderedDict()
+_plain: OrderedDict[Any, tuple[Any, ...]] = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ def _raster(cloud: Cloud, view: Extent, size: tuple[int, int]) -> np.ndarray:
         return rasterize(cloud, view, size)
     key = (id(cloud.points), id(cloud.colouring), view, size)
     known = _plain.get(key)
-    image = rasterize(cloud, view, size) if known is None else known[1]
-    _plain[key] = (cloud, image)  # the cloud is kept, so that nothing else gets its id
+    image: np.ndarray = rasterize(cloud, view, size) if known is None else known[0]
+    _plain[key] = (image, cloud.points, cloud.colouring)  # kept, so that nothing else gets their id
     _plain.move_to_end(key)
     while len(_plain) > KEPT:
         _plain.popitem(last=False)
