@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fxrelay.text import aligned
-from fxrelay_analysis.stage import Stage, resolve
+from fxrelay_analysis.stage import Reference, Stage, resolve
 
 Parameters = Mapping[str, Mapping[str, Any]]
 #: before the name of a step: its result on samples of all categories
@@ -200,7 +200,9 @@ class Pipeline:
                     step,
                     name=renamed[step.name],
                     inputs=tuple(_renamed(name, renamed) for name in step.inputs),
-                    parameters=dict(step.parameters) | (chosen if step.name == name else {}),
+                    parameters=dict(step.parameters)
+                    | _references(step, renamed)
+                    | (chosen if step.name == name else {}),
                     suffix="_".join(filter(None, (step.suffix, ending))),
                 )
                 for step in again
@@ -230,6 +232,13 @@ def listed(faults: Iterable[str]) -> str:
 def _renamed(name: str, names: Mapping[str, str]) -> str:
     bare = name.removeprefix(BACKGROUND)
     return name.removesuffix(bare) + names.get(bare, bare)
+
+
+def _references(step: Step, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that refer to a step which has another name in a branch."""
+    given = resolve(step.stage, dict(step.parameters))
+    refers = {k: v for k, v in given.items() if isinstance(step.stage.param[k], Reference)}
+    return {key: names[value] for key, value in refers.items() if value in names}
 
 
 def _shown(step: Step) -> str:

@@ -70,6 +70,10 @@ class Counts(param.Parameter):
         return [value] if isinstance(value, int) else list(value)
 
 
+class Reference(param.String):
+    """What the tree calls the result of another step; in a branch, the result of its copy."""
+
+
 def signature(stage: type[Stage]) -> str:
     """Return the full name of a stage, module and class."""
     return f"{stage.__module__}.{stage.__qualname__}"

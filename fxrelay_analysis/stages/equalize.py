@@ -16,9 +16,10 @@ class equalize(Stage):
 
     f_ij / r_j^exponent with r_j = max(sqrt(mean_i f_ij^2), floor max_k r_k): a place that few
     samples find relevant counts as much as one that all do. With exponent 1, on square roots of
-    relevance (`compress`), it is the chi-square metric of correspondence analysis, and of what
-    `benchmarks/artefacts.py` plants in a twentieth of a class far more is found with it than
-    without. The floor keeps features that hardly anybody uses from deciding alone.
+    relevance (`compress`), it is the chi-square metric of correspondence analysis, which finds
+    rare strategies that features as they are do not (`benchmarks/artefacts.py`, "equalized only"
+    and "relevance as it is only"). The floor keeps features that hardly anybody uses from deciding
+    alone.
     (Benzecri 1973; Greenacre 2017, chapter 4.)
     """
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from fxrelay.schema import CLUSTER, N_CLUSTERS, SUSPICION
 from fxrelay_analysis.inputs import Variables
-from fxrelay_analysis.stage import Stage, labelled, variable
+from fxrelay_analysis.stage import Reference, Stage, labelled, variable
 from fxrelay_analysis.stages.fisher import OTHERS, SEPARABILITY, VALLEY
 from fxrelay_analysis.stages.graph import GRAPH, matrix
 from fxrelay_analysis.stages.preprocess import checked
@@ -91,7 +91,7 @@ class suspicion(Stage):
         doc="Suspicion from which on to flag. By default 2 where clusters were compared with "
         "other categories, else 3.3.",
     )
-    clustering = param.String("kmeans", doc="What the clustering is called in the tree.")
+    clustering = Reference("kmeans", doc="What the clustering is called in the tree.")
 
     @staticmethod
     def compute(

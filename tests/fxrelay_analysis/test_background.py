@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fxrelay.execute import Processes
 from fxrelay_analysis import Pipeline, Step, Store, spray, stages
 from fxrelay_analysis.background import drawn
+from fxrelay_analysis.presets import SPRAY
 from fxrelay_analysis.running import explain, run
 from fxrelay_analysis.stage import Stage
 
@@ -140,3 +141,12 @@ def test_what_fails_on_the_background_is_told(ds):
     ds["relevance"][3] = np.nan
     with pytest.raises(ValueError, match="finite"):
         spray(ds, pipeline=PIPELINE, progress=False)
+
+
+def test_a_branch_accuses_clusters_of_its_own_clustering():
+    swept = SPRAY.sweep("kmeans_equalized", n_clusters=(range(2, 4),)).by_name
+    assert swept["suspicion"].parameters["clustering"] == "kmeans"
+    assert swept["suspicion_equalized"].parameters["clustering"] == "kmeans_equalized"
+    copy = "_n_clusters_range(2, 4)"
+    assert swept[f"suspicion_equalized{copy}"].parameters["clustering"] == f"kmeans_equalized{copy}"
+    assert swept[f"verdict{copy}"].inputs == ("suspicion", f"suspicion_equalized{copy}")
