@@ -214,15 +214,12 @@ def _longest_link(browser: Any, link: str) -> int:
 
 
 def picture(folder: Path) -> None:
-    """Draw viewer.png: the odd cluster of the first class of what `fxrelay demo` left."""
+    """Draw viewer.png: why the first class of what `fxrelay demo` left is flagged."""
     command = ["-c", "from fxrelay.cli import app; app()", "view", str(folder), "--port"]
     with serving(command) as (address, _), chromium() as browser:
-        visit = Visit(browser, address, viewport={"width": 1280, "height": 800})
+        visit = Visit(browser, address, viewport={"width": 1280, "height": 880})
         visit.open()
-        visit.page.get_by_role("button", name="Select the odd cluster").click()
-        visit.page.wait_for_function("() => !deep('.count')[0].innerText.startsWith('0 ')")
-        visit.page.locator(".grid .tile").nth(1).click()
-        visit.page.locator(".detail .large img").nth(2).wait_for()
+        visit.page.locator(".verdict figure img").nth(2).wait_for()
         visit.page.mouse.move(640, 10)
         visit.page.wait_for_timeout(1500)
         visit.page.screenshot(path=Path(__file__).with_suffix(".png"))
