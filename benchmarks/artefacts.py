@@ -219,6 +219,7 @@ def _controls(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--compare", choices=list(SETS), default="target",
                         help="the set for all methods; elsewhere spray alone")  # fmt: skip
     parser.add_argument("--workers", type=int, default=2)
@@ -227,11 +228,11 @@ def main() -> None:
     parser.add_argument("--no-record", action="store_true", help="print only")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    sets = [(case, list(METHODS) if name == given.compare else ["spray"])
+    sets = [(case, given.methods if name == given.compare else ["spray"])
             for name in given.sets for case in SETS[name]()]  # fmt: skip
     if given.tiny:
         pair = Case("watermark", 0.5, 0, per_class=60, epochs=3), Case("", per_class=60, epochs=1)
-        sets = [(case, list(METHODS)) for case in pair]
+        sets = [(case, given.methods) for case in pair]
     job = partial(work, folder=given.folder)
     with executor(given.workers) as place:
         rows = [row for part in tqdm(place.map(job, sets), total=len(sets)) for row in part]
