@@ -209,16 +209,19 @@ class Session(param.Parameterized):
         """
         flagged = category in self.project.names and self.project.rank(category).flagged
         usual = {"embedding": ""} if self.state.embedding.startswith(TSNE) else {}
+        before = {n: v for n, v in self.state.param.values().items() if n != "name"}
         with self.together():
-            self.selection.reset()
             self.state.param.update(
                 **usual, category=category, clustering="", k="", page=0, sample=None, compared=[],
                 hidden=[],
             )  # fmt: skip
-            self.query = ""
-            self.message = " ".join(self.state.settle(self.project))
-            if flagged:
-                self.selection.reset(self.odd())
+            try:
+                told = self.state.settle(self.project)
+                self.selection.reset(self.odd() if flagged else ())
+            except Exception:
+                self.state.param.update(**before)  # what was open stays open
+                raise
+            self.query, self.message = "", " ".join(told)
 
     def odd(self) -> selection.Recipe:
         """Return what selects the cluster that the ranking names; nothing where it names none."""
