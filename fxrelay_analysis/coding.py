@@ -15,6 +15,8 @@ from importlib import metadata
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from fxrelay_analysis import canonical
 from fxrelay_analysis.digesting import digest
 
@@ -22,6 +24,8 @@ from fxrelay_analysis.digesting import digest
 FOLLOWED: Final = ("fxrelay", "fxrelay_analysis")
 #: name that is imported -> name of its distribution, where they differ
 DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "skimage": "scikit-image", "umap": "umap-learn"}
+#: modules whose ufuncs, which do not tell where they come from, are found there
+UFUNCS: Final = ("numpy", "scipy.special")
 Function = types.FunctionType
 Table = dict[Any, Any] | list[Any]
 #: code, defaults, defaults of keywords, contents of the closure
@@ -123,7 +127,8 @@ class _Reader:
             self.table(name, (value.func, value.args, value.keywords))
         elif not self.own(value):
             self.libraries.add(_top(value))
-            self.parts.append([name, getattr(value, "__qualname__", type(value).__qualname__)])
+            told = getattr(value, "__name__", type(value).__qualname__)
+            self.parts.append([name, getattr(value, "__qualname__", told)])
         elif isinstance(value, Function):
             self.function(value)
         else:
@@ -178,7 +183,13 @@ def _items(table: Table) -> list[Any]:
 
 def _top(value: Any) -> str:
     """Return the package that a function, a class or the class of an object comes from."""
+    if isinstance(value, np.ufunc):
+        return next(filter(partial(_has, value), UFUNCS), "numpy").partition(".")[0]
     return (getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
+
+
+def _has(ufunc: np.ufunc, module: str) -> bool:
+    return module in sys.modules and vars(sys.modules[module]).get(ufunc.__name__) is ufunc
 
 
 def _inner(member: Any) -> Any:
