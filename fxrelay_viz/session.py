@@ -178,7 +178,8 @@ class Session(param.Parameterized):
         except Exception as error:
             if not isinstance(error, (ValueError, OSError)):
                 LOG.exception("viewer: a part of the page could not be drawn")
-            self.message = f"{error}"
+            if str(error) not in self.message:
+                self.message = f"{self.message} {error}".strip()
 
     def _settle(self) -> None:
         """Bring in line what follows from what changed."""
