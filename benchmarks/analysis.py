@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_info
 
 sys.path.insert(0, str(Path(__file__).parent))
 from record import record, table
@@ -242,8 +243,12 @@ def main() -> None:
     rows = [row for n, tsne in cases for row in compared(n, tsne, args.repeats)]
     took = imported(max(3, args.repeats))
     shown = [{k: v for k, v in row.items() if k != "raw"} for row in rows]
-    text = f"{table(shown)}\n\nImporting fxrelay_analysis with all that it offers: {took:.2f} s."
-    finish("analysis", text, {"rows": rows, "import": took}, args.no_record)
+    blas = sorted({info["architecture"] for info in threadpool_info() if "architecture" in info})
+    text = (
+        f"{table(shown)}\n\nKernels of OpenBLAS: {', '.join(blas)}. Importing fxrelay_analysis "
+        f"with all that it offers: {took:.2f} s."
+    )
+    finish("analysis", text, {"rows": rows, "import": took, "blas": blas}, args.no_record)
 
 
 def finish(name: str, text: str, results: Any, dry: bool) -> None:
