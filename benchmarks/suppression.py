@@ -1,186 +1,244 @@
-"""Suppress the artefact that was found: accuracy without it, and with it everywhere."""
+"""Suppress the artefact that was found: what a poisoned network wins back on clean images."""
 
 import fxrelay.vision  # noqa: I001  (before torchvision)
 
 import argparse
-import copy
+import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
 import numpy as np
 import torch
-import xarray as xr
-from torch import fx, nn
+from scipy.stats import bootstrap
+from torch import fx
 from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
-from artefacts import dataset, made, ours
-from planted import Case, images_of, pasted, planted, read_network
+from artefacts import dataset
+from correcting import WAYS, Found, relearned
+from methods import WHOLE, ours
+from planted import Case, images_of, network, pasted, read_network, relevance
 from record import HERE, record, table
+from safetensors.torch import save_file
+from suppression_figure import figure
 
 import fxrelay
 from fxrelay.demo.data import Digits
-from fxrelay.demo.model import accuracy, fit
-from fxrelay_analysis import Store, stages
-from fxrelay_analysis.truth import match
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
+from fxrelay.demo.model import accuracy
+from fxrelay.files import write_atomically
+from fxrelay_analysis import Store
 
 Row = dict[str, Any]
-#: where activations are told apart: the 32 channels of the last convolution
-AT: Final = "relu_2"
-KINDS: Final = ("watermark", "border", "brightness", "blur", "shape", "texture", "tilt")
-WAYS: Final = ("before", "projected", "compensated")
-#: what is measured -> what the figure calls it
-MEASURES: Final = {"clean": "without it", "own": "its class, without it", "pasted": "it everywhere"}
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+KINDS: Final = ("watermark", "border", "brightness", "texture")
+#: network -> shares of the class that carry the artefact, by default
+RUNS: Final = {"small": (0.95,), "mlp": (0.9, 0.95), "deep": (0.95,)}
+#: what is measured, on images that no network was trained on
+MEASURES: Final = {
+    "own": "the class, without it",
+    "others": "other classes, without it",
+    "all": "all, without it",
+    "pasted": "all, it everywhere",
+}
+#: corrections in the table of each artefact -> what it calls them
+SHOWN: Final = {
+    "projected": "projected",
+    "relearned": "projected, learned on",
+    "learned on": "learned on",
+    "balanced": "balanced, learned on",
+    "both": "projected, balanced, learned on",
+    "told": "told, projected, learned on",
+}
 
 
-def accused(case: Case, file: Path) -> xr.DataArray:
-    """Return who is in the cluster that the analysis accuses, of the poisoned class."""
-    with np.load(file) as kept:
-        ds = dataset(kept["maps"], kept["labels"])
-    own = ds.isel(sample=ds["label"].values == case.label)
-    group = ours(own, Store(None))[str(case.label)].dataset
-    found = group["clustering_kmeans"].sel(n_clusters=int(group["chosen_n_clusters"]))
-    return (found == int(group["suspicious_cluster"])).astype(np.int32)
+def split(case: Case) -> tuple[Digits, Digits]:
+    """Return the images as they are, and with the artefact in a share of the training images."""
+    clean = images_of("digits", 500)
+    random = np.random.default_rng([case.seed, 3])
+    train, marked = (np.zeros(len(clean.labels), bool) for _ in range(2))
+    for label in np.unique(clean.labels):
+        train[random.permutation(np.flatnonzero(clean.labels == label))[: case.per_class]] = True
+    if case.kind:
+        own = np.flatnonzero(train & (clean.labels == case.label))
+        marked[random.choice(own, round(case.share * len(own)), replace=False)] = True
+    images = pasted(case, clean.images, marked) if case.kind else clean.images
+    return replace(clean, train=train), Digits(images, clean.labels, train, marked)
 
 
-def projected(model: nn.Module, data: Digits, member: xr.DataArray) -> fx.GraphModule:
-    """Return the network without the direction of the accused cluster (P-ClArC)."""
-    graph = fxrelay.canonize(fxrelay.trace(model))
-    rows = member["sample"].values
-    seen = rows[data.train[rows]]
-    ds = fxrelay.attribute(graph, data.images[seen], data.labels[seen], composite="gradient",
-                           record=[AT], activations=True, sample=seen)  # fmt: skip
-    found = stages.concepts(ds[f"activation_at_{AT}"], member.sel(sample=seen)).sel(cluster=1)
-    return fxrelay.suppress(graph, AT, found["direction"].values, found["origin"].values)
+def trained(case: Case, data: Digits, folder: Path) -> fx.GraphModule:
+    """Return the case's network, from the folder where it is there."""
+    file = folder / f"{case.name}.safetensors"
+    if not file.exists():
+        state = {k: v.contiguous() for k, v in network(case, data).state_dict().items()}
+        write_atomically(file, lambda path: save_file(state, path))
+    return fxrelay.trace(read_network(case, file))
 
 
-def compensated(case: Case, model: nn.Module, data: Digits) -> nn.Module:
-    """Return the network after two epochs with the artefact in half of all classes (A-ClArC)."""
-    random = np.random.default_rng(case.seed)
-    half = random.random(len(data.labels)) < 0.5
-    images = pasted(case, data.images, half & ~data.planted)
-    seen = torch.from_numpy(np.flatnonzero(data.train))
-    out = copy.deepcopy(model).train().requires_grad_(True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(case.seed)
-        x, y = torch.from_numpy(images), torch.from_numpy(data.labels)
-        fit(out, x[seen], y[seen], epochs=2, rate=0.003)
-    return out.eval().requires_grad_(False)
+def looked(case: Case, graph: fx.GraphModule, data: Digits) -> Mask:
+    """Return who carries the artefact as a user tells who looks at the clusters of the class.
+
+    There are twelve, the finest of the sweep; of each the user says whether most of its images
+    show the artefact. These twelve answers are the only use of the planted truth.
+    """
+    rows = np.flatnonzero(data.train)
+    seen = Digits(*(part[rows] for part in vars(data).values()))
+    own = seen.labels == case.label
+    maps = relevance(case, graph, seen)
+    ds = dataset((maps / np.abs(maps).max())[own], seen.labels[own])
+    group = ours(ds, Store(None), WHOLE.only("kmeans"))[str(case.label)].dataset
+    found = group["clustering_kmeans"].isel(n_clusters=-1).values
+    shows = [c for c in np.unique(found) if seen.planted[own][found == c].mean() > 0.5]
+    out = np.zeros(len(data.labels), bool)
+    out[rows[own]] = np.isin(found, shows)
+    return out
 
 
-def measured(case: Case, model: Callable[..., Any]) -> dict[str, float]:
-    """Return accuracies on the test images."""
-    clean = images_of(case.data, case.per_class)
-    test = ~clean.train
-    marked = pasted(case, clean.images, np.ones(len(test), bool))
+def measured(case: Case, clean: Digits, model: Callable[..., Any]) -> dict[str, float]:
+    """Return accuracies in per cent: all test images of the class, every third of the others."""
+    own = np.flatnonzero(~clean.train & (clean.labels == case.label))
+    others = np.flatnonzero(~clean.train & (clean.labels != case.label))
+    mixed = np.concatenate([own[::6], others[::6]])
+    marked = pasted(case, clean.images, np.isin(np.arange(len(clean.labels)), mixed))
 
-    def score(images: Any, where: Any) -> float:
-        return accuracy(
-            model, torch.from_numpy(images[where]), torch.from_numpy(clean.labels[where])
-        )
+    def hits(images: Any, rows: Any) -> float:
+        x, y = torch.from_numpy(images[rows]), torch.from_numpy(clean.labels[rows])
+        return 100 * accuracy(model, x, y)
 
-    return {
-        "clean": score(clean.images, test),
-        "own": score(clean.images, test & (clean.labels == case.label)),
-        "pasted": score(marked, test),
-    }
+    out = {"own": hits(clean.images, own), "others": hits(clean.images, others[::3])}
+    share = len(own) / (len(own) + len(others))
+    total = share * out["own"] + (1 - share) * out["others"]
+    return out | {"all": total, "pasted": hits(marked, mixed)}
 
 
 def once(case: Case, folder: Path) -> Row:
-    """Poison, find, suppress, measure."""
-    file = made(case, folder)
-    data, member = planted(case), accused(case, file)
-    model = read_network(case, file.with_suffix(".safetensors"))
-    marked = data.planted[member["sample"].values]
-    if marked[member.values == 1].mean() < 0.5:  # one look at the pictures tells who has it
-        member = 1 - member
-    hit = match(member.values == 1, marked)
-    return {
-        "case": asdict(case),
-        **hit._asdict(),
-        "before": measured(case, model),
-        "projected": measured(case, projected(model, data, member)),
-        "compensated": measured(case, compensated(case, model, data)),
+    """Poison, find, correct, measure."""
+    kept = folder / f"{case.name}.json"
+    row: Row = json.loads(kept.read_text()) if kept.exists() else {"scores": {}}
+    if {"clean", "before", "told", *WAYS} <= set(row["scores"]):
+        return row
+    clean, data = split(case)
+    graph = trained(case, data, folder)
+    control = replace(case, kind="", share=0.5)
+    found = Found(case, graph, data, looked(case, graph, data))
+    possible = not found.carries[found.own].all()  # else there is nothing to compare with
+    makers = {
+        "clean": lambda: trained(control, split(control)[1], folder),
+        "before": lambda: graph,
+        "told": lambda: relearned(replace(found, carries=data.planted)),
+    } | {
+        way: partial(correct, found) if possible else lambda: graph for way, correct in WAYS.items()
     }
+    scores = row["scores"] | {
+        way: measured(case, clean, make())
+        for way, make in makers.items()
+        if way not in row["scores"]
+    }
+    lacks, truly = ~found.carries[found.own], ~data.planted[found.own]
+    row = {"case": asdict(case), "lack": int(truly.sum()), "said to lack": int(lacks.sum()),
+           "both": int((lacks & truly).sum()), "scores": scores}  # fmt: skip
+    write_atomically(kept, lambda path: path.write_text(json.dumps(row)))
+    return row
 
 
-def lines(rows: list[Row]) -> Iterator[Row]:
-    """Return the table's rows: means over seeds of each kind and share."""
-    keys = dict.fromkeys((row["case"]["kind"], row["case"]["share"]) for row in rows)
-    for kind, share in keys:
-        part = [r for r in rows if (r["case"]["kind"], r["case"]["share"]) == (kind, share)]
-        line = {"artefact": kind, "share": f"{share:g}", "runs": str(len(part)),
-                "purity": f"{np.mean([r['purity'] for r in part]):.2f}",
-            "recall": f"{np.mean([r['recall'] for r in part]):.2f}"}  # fmt: skip
-        for measure, name in MEASURES.items():
-            means = [np.mean([r[way][measure] for r in part]) for way in WAYS]
-            line[name] = " → ".join(f"{100 * mean:.1f}" for mean in means)
-        yield line
+def gain(rows: list[Row], way: str, measure: str) -> tuple[float, float, float]:
+    """Return the mean over seeds of what a correction adds, and its 95 % bootstrap interval.
+
+    Runs of one seed share their images, so they are averaged first.
+    """
+    seeds: dict[int, list[float]] = {}
+    for row in rows:
+        added = row["scores"][way][measure] - row["scores"]["before"][measure]
+        seeds.setdefault(row["case"]["seed"], []).append(added)
+    means = np.array([np.mean(added) for added in seeds.values()])
+    low, high = bootstrap((means,), np.mean, method="percentile", rng=0).confidence_interval
+    return float(means.mean()), float(low), float(high)
 
 
-def figure(rows: list[Row], path: Path) -> None:
-    """Draw accuracy before and after for each kind at the highest share, a dot for each run."""
-    share = max(row["case"]["share"] for row in rows)
-    rows = [row for row in rows if row["case"]["share"] == share]
-    kinds = list(dict.fromkeys(row["case"]["kind"] for row in rows))
-    fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
-    colours = {"before": "#4d4d4d", "projected": "#0072b2", "compensated": "#d55e00"}
-    for axis, (measure, name) in zip(axes, MEASURES.items(), strict=True):
-        for i, way in enumerate(WAYS):
-            for at, kind in enumerate(kinds):
-                values = [100 * r[way][measure] for r in rows if r["case"]["kind"] == kind]
-                place = at + 0.25 * (i - 1)
-                axis.bar(place, np.mean(values), 0.23, color=colours[way], alpha=0.45,
-                         label=way if not at else None)  # fmt: skip
-                axis.plot([place] * len(values), values, ".", color=colours[way])
-        axis.set_title(f"test images, {name}", fontsize=10)
-        axis.set_xticks(range(len(kinds)), kinds, rotation=35, ha="right")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("accuracy, %")
-    fig.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
-    )
-    fig.suptitle(
-        f"Artefact in {share:.0%} of one class: before and after suppressing it", fontsize=11
-    )
-    fig.savefig(path, dpi=130)
-    plt.close(fig)
+def cell(rows: list[Row], way: str, measure: str) -> str:
+    """Return a cell: the gain and its interval, bold where the interval leaves out 0."""
+    mean, low, high = gain(rows, way, measure)
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def level(rows: list[Row], way: str, measure: str) -> str:
+    return f"{np.mean([row['scores'][way][measure] for row in rows]):.1f}"
+
+
+def grouped(rows: list[Row], *keys: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
+    """Yield the rows of each combination of values of the cases."""
+    for name in dict.fromkeys(tuple(row["case"][key] for key in keys) for row in rows):
+        yield name, [r for r in rows if tuple(r["case"][key] for key in keys) == name]
+
+
+def per_artefact(rows: list[Row]) -> Iterator[Row]:
+    """Yield a line for each network, share and kind: accuracy on the class's clean images."""
+    for (model, share, kind), part in grouped(rows, "model", "share", "kind"):
+        precision = sum(r["both"] for r in part) / max(1, sum(r["said to lack"] for r in part))
+        recall = sum(r["both"] for r in part) / sum(r["lack"] for r in part)
+        yield {
+            "network": model, "share": f"{share:g}", "artefact": kind, "runs": len(part),
+            "lack it: precision, recall": f"{precision:.2f}, {recall:.2f}",
+            "clean": level(part, "clean", "own"), "poisoned": level(part, "before", "own"),
+        } | {name: cell(part, way, "own") for way, name in SHOWN.items()}  # fmt: skip
+
+
+def per_way(rows: list[Row]) -> Iterator[Row]:
+    """Yield a line for each network, share and correction, over all kinds."""
+    for (model, share), part in grouped(rows, "model", "share"):
+        head = {"network": model, "share": f"{share:g}"}
+        for way in ("clean", "before"):
+            name = "trained on clean images" if way == "clean" else "poisoned"
+            yield (
+                head
+                | {"correction": name}
+                | {title: level(part, way, m) for m, title in MEASURES.items()}
+            )
+        for way in (*WAYS, "told"):
+            yield (
+                head
+                | {"correction": SHOWN.get(way, way)}
+                | {title: cell(part, way, m) for m, title in MEASURES.items()}
+            )
+
+
+def chosen(given: argparse.Namespace) -> Iterator[Case]:
+    """Yield the cases."""
+    sizes = {"per_class": given.per_class, "epochs": given.epochs}
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    for model in given.networks:
+        for share, kind in product(given.shares or RUNS[model], given.kinds):
+            yield from (Case(kind, share, seed, model, **sizes) for seed in seeds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.95])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--per-class", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--folder", type=Path, default=Path("demo-output/artefacts"))
+    parser.add_argument("--networks", nargs="+", choices=list(RUNS), default=["small", "mlp"])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--shares", type=float, nargs="+")
+    parser.add_argument("--seeds", type=int, default=8, help="2 or more")
+    parser.add_argument("--first-seed", type=int, default=0, help="choices were made from 100 on")
+    parser.add_argument("--per-class", type=int, default=200, help="training images of each digit")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--folder", type=Path, default=Path("demo-output/suppression"),
+                        help="keeps networks and results; empty it after changes")  # fmt: skip
     parser.add_argument("--no-record", action="store_true", help="print only")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    cases = [
-        Case(kind, share, seed, per_class=given.per_class, epochs=given.epochs)
-        for share in given.shares
-        for kind in given.kinds
-        for seed in range(given.seeds)
-    ]
-    rows = [once(case, given.folder) for case in tqdm(cases)]
-    text = table(list(lines(rows)))
+    rows = [once(case, given.folder) for case in tqdm(list(chosen(given)))]
+    text = table(list(per_artefact(rows))) + "\n\n" + table(list(per_way(rows)))
     print(text)
     if not given.no_record:
         figure(rows, HERE / "suppression.png")
-        text += "\n\n![Accuracy before and after suppressing the artefact](suppression.png)"
-        record(
-            "suppression", " ".join(["python benchmarks/suppression.py", *sys.argv[1:]]), text, rows
-        )
+        text += "\n\n![What networks win back on clean images](suppression.png)"
+        command = " ".join(["python benchmarks/suppression.py", *sys.argv[1:]])
+        record("suppression", command, text, rows)
 
 
 if __name__ == "__main__":
