@@ -1,5 +1,7 @@
 """Neighbours against brute force; eigenvalues against closed forms."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -65,6 +67,19 @@ def test_blocks_do_not_change_the_result(monkeypatch):
 def test_neighbours_of_any_data(n, k, seed, coarse):
     x = np.random.default_rng(seed).normal(size=(n, 3))
     check(np.round(x) if coarse else x, k)
+
+
+@given(st.integers(6, 60), st.integers(1, 5), st.integers(0, 2**31), st.integers(1, 25))
+def test_tiles_of_any_size_give_the_same_neighbours(n, k, seed, tile):
+    random = np.random.default_rng(seed)
+    x = np.round(2 * random.normal(size=(n, 2)))  # duplicates and equal distances
+    some = random.permutation(n)[: n // 2]
+    with mock.patch("fxrelay_analysis.stages.nearest.TILE", tile):
+        whole, part = nearest(x, k), nearest(x, k, some)
+    expected = brute(x, k)
+    for got, few, want in zip(whole, part, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(few, want[some])
 
 
 def dense(mode, x, k=3):
