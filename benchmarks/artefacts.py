@@ -139,9 +139,16 @@ def judged(case: Case, folder: Path, methods: Sequence[str]) -> list[Row]:
     return rows
 
 
-def work(item: tuple[Case, Sequence[str]], folder: Path) -> list[Row]:
-    """Return what methods say of a case, which comes with them."""
-    return judged(item[0], folder, item[1])
+def work(item: tuple[Case, Sequence[str]], folder: Path, resume: bool) -> list[Row]:
+    """Return what methods say of a case, which comes with them; keep it in a file."""
+    case, methods = item
+    file = folder / f"{case.name}-{len(methods)}.json"
+    if resume and file.exists():
+        kept: list[Row] = json.loads(file.read_text())
+        return kept
+    rows = judged(case, folder, methods)
+    write_atomically(file, lambda path: path.write_text(json.dumps(rows)))
+    return rows
 
 
 def verdict(tree: Tree, case: Case, marked: Any) -> Row:
@@ -222,6 +229,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--compare", choices=list(SETS), default="target",
                         help="the set for all methods; elsewhere spray alone")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="keep what a killed run has found")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("demo-output/artefacts"))
     parser.add_argument("--tiny", action="store_true", help="two small cases, for a test")
@@ -233,7 +241,7 @@ def main() -> None:
     if given.tiny:
         pair = Case("watermark", 0.5, 0, per_class=60, epochs=3), Case("", per_class=60, epochs=1)
         sets = [(case, given.methods) for case in pair]
-    job = partial(work, folder=given.folder)
+    job = partial(work, folder=given.folder, resume=given.resume)
     with executor(given.workers) as place:
         rows = [row for part in tqdm(place.map(job, sets), total=len(sets)) for row in part]
     text = (
