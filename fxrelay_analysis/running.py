@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 import xarray as xr
@@ -10,8 +11,9 @@ from fxrelay.schema import CATEGORY, SAMPLE, SUSPICION, describe
 from fxrelay_analysis.assembling import joined
 from fxrelay_analysis.background import Rows, drawn
 from fxrelay_analysis.coding import code_digest
+from fxrelay_analysis.digesting import digest
 from fxrelay_analysis.netcdf import NETCDF
-from fxrelay_analysis.pipeline import BACKGROUND, Pipeline, listed
+from fxrelay_analysis.pipeline import BACKGROUND, Pipeline, Step, listed
 from fxrelay_analysis.shelf import Key
 from fxrelay_analysis.store import ATTEMPTS, Damaged, Held, Store, stage_key
 from fxrelay_analysis.threads import one_thread
@@ -64,7 +66,9 @@ def run(pipeline: Pipeline, ds: xr.Dataset, store: Store | None = None) -> xr.Da
     pipeline, _ = available(pipeline, ds, "run")
     held = held_whole(pipeline, ds, store)
     found = recall(pipeline, held, store)
-    return compute(pipeline, held, store, reporting=False).group if found is None else found
+    if found is not None:
+        return found
+    return compute(pipeline, settled(held), store, reporting=False).group
 
 
 def explain(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> str:
@@ -95,14 +99,8 @@ def available(pipeline: Pipeline, ds: xr.Dataset, where: str) -> tuple[Pipeline,
     ValueError
         Names every step that is not optional and lacks a variable.
     """
-    lacking = {
-        step.name: [
-            n
-            for n in step.inputs
-            if not (n in pipeline.by_name or n in ds.variables) and n not in pipeline.backgrounds
-        ]
-        for step in pipeline.steps
-    }
+    known = {*pipeline.by_name, *map(str, ds.variables), *pipeline.backgrounds}
+    lacking = {step.name: [n for n in step.inputs if n not in known] for step in pipeline.steps}
     left_out = pipeline.after(n for n, gone in lacking.items() if gone and _optional(pipeline, n))
     faults = [
         f"step {name!r}: no step and no variable named {', '.join(gone)}"
@@ -145,6 +143,8 @@ def background(
 ) -> dict[str, Held]:
     """Return the results on samples of all categories that a pipeline takes, by its inputs' names.
 
+    They are known by what they are made of, and computed when they are asked for.
+
     Parameters
     ----------
     pipeline : Pipeline
@@ -153,39 +153,50 @@ def background(
         Name of a category -> positions of its samples; the results have it as the coordinate
         ``category`` (sample,).
     store : Store
+    """
+    if not pipeline.backgrounds:
+        return {}
+    steps = pipeline.only(*(name.removeprefix(BACKGROUND) for name in pipeline.backgrounds))
+    rows, categories_of = drawn(categories)
+    data = loaded(variables(steps, ds, rows))
+    held = {name: store.hold(value) for name, value in data.items()}
+
+    @cache
+    def key() -> str:
+        return digest([run_key(steps, held), categories_of])
+
+    @cache
+    def results() -> Mapping[str, Held]:
+        with one_thread():
+            return _undamaged(lambda place: _results(steps, held, place), store)
+
+    def one(name: str) -> Held:
+        known = {CATEGORY: (SAMPLE, categories_of)}
+        step = name.removeprefix(BACKGROUND)
+        return Held(
+            lambda: digest([key(), step]), lambda: results()[step].value.assign_coords(known)
+        )
+
+    return {name: one(name) for name in pipeline.backgrounds}
+
+
+def settled(held: Mapping[str, Held]) -> dict[str, Held]:
+    """Return inputs of a pipeline with what it takes of the background computed.
+
+    So it is not computed by each process anew.
 
     Raises
     ------
     StepFailed
         Names the step; its cause is what the stage raised.
     """
-    if not pipeline.backgrounds:
-        return {}
-    names = [name.removeprefix(BACKGROUND) for name in pipeline.backgrounds]
-    steps = pipeline.only(*names)
-    rows, categories_of = drawn(categories)
-    data = loaded(variables(steps, ds, rows))
-    held = {name: store.hold(value) for name, value in data.items()}
-
-    def work(place: Store) -> dict[str, Held]:
-        results = dict(held)
-        for step in steps.order:
-            try:
-                inputs = [results[name] for name in step.inputs]
-                results[step.name] = place.result(step.stage, inputs, step.parameters, worth)
-            except ValueError as error:
-                raise StepFailed(f"background, step {step.name!r}: {error}") from error
-        return {name: results[name] for name in names if results[name].value is not None}
-
-    with one_thread():
-        found = _undamaged(work, store)
-    known = {CATEGORY: (SAMPLE, categories_of)}
-    return {BACKGROUND + n: _own(store, one.value.assign_coords(known)) for n, one in found.items()}
-
-
-def _own(store: Store, value: Any) -> Held:
-    """Return a value with its digest, so that it can travel to other processes."""
-    return Held(store.hold(value).digest, value)
+    try:
+        return {
+            name: Held(one.digest, one.value) if name.startswith(BACKGROUND) else one
+            for name, one in held.items()
+        }
+    except StepFailed as error:
+        raise StepFailed(f"background, {error}") from error.__cause__
 
 
 def recall(pipeline: Pipeline, held: Mapping[str, Held], store: Store) -> xr.Dataset | None:
@@ -264,23 +275,47 @@ def _undamaged(work: Callable[[Store], T], store: Store) -> T:
 def _steps(
     pipeline: Pipeline, held: Mapping[str, Held], store: Store, reporting: bool, tick: Tick
 ) -> Result:
-    results, failed = dict(held), dict[str, Exception]()
-    group = _empty(held)
+    group, failed = _empty(held), dict[str, Exception]()
+
+    def show(step: Step, done: Held) -> None:
+        nonlocal group
+        group = joined(group, step, done.value) if step.shown else group
+
+    _results(pipeline, held, store, show, failed if reporting else None, tick)
+    return _noted(describe(group), failed)
+
+
+def _results(
+    pipeline: Pipeline,
+    held: Mapping[str, Held],
+    store: Store,
+    each: Callable[[Step, Held], None] = lambda step, done: None,
+    failed: dict[str, Exception] | None = None,
+    tick: Tick = lambda: None,
+) -> dict[str, Held]:
+    """Return the inputs and the results of all steps that could run; those that fail by name.
+
+    Raises
+    ------
+    StepFailed
+        If a step fails and nobody collects what `failed`.
+    """
+    results = dict(held)
     for step in pipeline.order:
         if not set(step.inputs) - set(results):
             try:
                 inputs = [results[name] for name in step.inputs]
                 done = store.result(step.stage, inputs, step.parameters, worth)
-                group = joined(group, step, done.value) if step.shown else group
+                each(step, done)
                 results[step.name] = done
             except Damaged:
                 raise
             except Exception as error:
-                if not reporting:
+                if failed is None:
                     raise StepFailed(f"step {step.name!r}: {_reason(error)}") from error
                 failed[step.name] = error
         tick()
-    return _noted(describe(group), failed)
+    return results
 
 
 def _empty(held: Mapping[str, Held]) -> xr.Dataset:

@@ -112,8 +112,10 @@ def spray(
     chosen, left_out = running.available(_chosen(pipeline, parameters, seed), ds, "spray")
     store = store or Store(None)
     rows = _categories(ds, category)
-    others = _others(rows, chosen, store, ds)
+    others = running.background(chosen, ds, rows, store)
     found = _looked_up(rows, chosen, store, ds, others)
+    if not _complete(found):
+        others = _settled(others)
     todo = (
         Category(name, running.variables(chosen, ds, rows[name]), part)
         for name, part in found.items()
@@ -172,14 +174,15 @@ def _chosen(pipeline: Pipeline | str, parameters: Parameters | None, seed: int |
     return pipeline.given(parameters or {}, seed) if parameters or seed is not None else pipeline
 
 
-def _others(
-    rows: Mapping[str, Rows], pipeline: Pipeline, store: Store, ds: xr.Dataset
-) -> dict[str, Held]:
-    """Return what categories are compared with."""
+def _complete(found: Found) -> bool:
+    return all(isinstance(part, xr.Dataset) for part in found.values())
+
+
+def _settled(others: Mapping[str, Held]) -> dict[str, Held]:
+    """Return what categories are compared with, computed."""
     try:
-        return running.background(pipeline, ds, rows, store)
+        return running.settled(others)
     except running.StepFailed as error:
-        validate(ds)  # says more of what is not finite
         raise ValueError(f"spray: {error}") from error.__cause__
 
 
@@ -204,7 +207,7 @@ def _looked_up(
         held = {key: store.hold(value) for key, value in data.items()}
         group = running.recall(pipeline, {**held, **others}, store)
         found[name] = {n: one.digest for n, one in held.items()} if group is None else group
-    if not all(isinstance(part, xr.Dataset) for part in found.values()):
+    if not _complete(found):
         validate(ds)  # what was found was finite when it was computed
     return found
 
