@@ -8,7 +8,7 @@ import xarray as xr
 
 from fxrelay.schema import CATEGORY, CLUSTER, CLUSTERING, N_CLUSTERS, RANKING, SUSPICION, describe
 from fxrelay_analysis.stages.fisher import SEPARABILITY, VALLEY
-from fxrelay_analysis.stages.suspicion import SURPLUS, suspicion
+from fxrelay_analysis.stages.suspicion import SURPLUS, counted, suspicion
 
 Array = np.ndarray[Any, Any]
 #: dimension of the table
@@ -120,13 +120,12 @@ def _clusters(name: str, group: xr.Dataset, clustering: str, level: float) -> It
             place = table.isel(here)
             member = labels.values[(slice(None), *at[:-1])] == place[table.dims[-1]].item()
             scores = {score: group[score + suffix].values[at] for score in known}
-            sure = VALLEY in scores and scores[VALLEY] <= level
             facts = {
                 CATEGORY: str(group.attrs.get(CATEGORY, name)),
                 "clustering": variable.removeprefix(CLUSTERING),
                 N_CLUSTERS: _count(place, labels.values[(slice(None), *at[:-1])]),
                 CLUSTER: place[table.dims[-1]].item(),
-                SUSPICION: float(place) if sure else min(float(place), 1.0),
+                SUSPICION: float(counted(place.values, scores.get(VALLEY, 1.0), level)),
                 SHARE: float(member.mean()),
             }
             yield Found(member, facts | scores)

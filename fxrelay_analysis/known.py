@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fxrelay_analysis.digesting import Content, content, digest
-from fxrelay_analysis.packing import Labelled
+from fxrelay_analysis.inputs import Labelled
 
 
 class Known:

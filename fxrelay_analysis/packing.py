@@ -14,6 +14,7 @@ import xarray as xr
 from fxrelay_analysis import canonical
 from fxrelay_analysis.canonical import Json
 from fxrelay_analysis.digesting import datasets, unindexed
+from fxrelay_analysis.inputs import Labelled
 from fxrelay_analysis.netcdf import Variables
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,6 @@ Array = np.ndarray[Any, Any]
 AS_INTEGER: Final = "bMm"
 #: raised when the parts, or what is made of them, change
 FORMAT: Final = 1
-Labelled = xr.Dataset | xr.DataArray | xr.DataTree
 VALUES: Final = "__fxrelay_array__"  # the variable that holds a DataArray's own values
 
 

@@ -9,7 +9,6 @@ from fxrelay_analysis.pipeline import BACKGROUND, Pipeline, Step
 from fxrelay_analysis.stage import Stage
 
 EQUALIZED: Final = "equalized"
-OUTLIERS: Final = {"methods": ["knn", "lof"]}
 
 
 def _clustered(features: str, suffix: str = "") -> Iterator[Step]:

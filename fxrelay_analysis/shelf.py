@@ -14,7 +14,8 @@ from xxhash import xxh3_128
 
 from fxrelay_analysis import canonical, netcdf
 from fxrelay_analysis.digesting import digest
-from fxrelay_analysis.packing import Labelled, facts, pack, unpack
+from fxrelay_analysis.inputs import Labelled
+from fxrelay_analysis.packing import facts, pack, unpack
 
 Key = dict[str, Any]
 SUFFIX: Final = ".nc"

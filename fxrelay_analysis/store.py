@@ -12,9 +12,9 @@ from fxrelay.files import writable_folder
 from fxrelay_analysis import canonical
 from fxrelay_analysis.digesting import digest
 from fxrelay_analysis.explaining import differences, flat
+from fxrelay_analysis.inputs import Labelled, need_labelled
 from fxrelay_analysis.known import Known
 from fxrelay_analysis.netcdf import NETCDF as NETCDF
-from fxrelay_analysis.packing import Labelled
 from fxrelay_analysis.shelf import Entry, Key, Pruned, Shelf, key_digest
 from fxrelay_analysis.stage import Stage, resolve, signature
 
@@ -111,7 +111,7 @@ class Store:
             return stage
 
         def remembered(*inputs: Labelled, **parameters: Any) -> Labelled:
-            _check_inputs(stage, inputs)
+            need_labelled(stage.__name__, inputs)
             held = [self.hold(item) for item in inputs]
             for _ in range(ATTEMPTS):
                 with suppress(Damaged):  # the file is gone now
@@ -125,7 +125,7 @@ class Store:
         """Return hit or miss as text and, for a miss, what differs from the nearest entry."""
         _check_stage(stage, "explain")
         label = signature(stage)
-        _check_inputs(stage, inputs)
+        need_labelled(stage.__name__, inputs)
         key = stage_key(stage, [self._known.digest(item) for item in inputs], parameters)
         return self.tell(label, stage.__name__, key)
 
@@ -281,13 +281,4 @@ def _check_stage(stage: Any, where: str) -> None:
         raise TypeError(
             f"Store.{where}: needs a stage (a subclass of stages.Stage); got {stage!r}. "
             "Wrap your function in one: it declares a version and its parameters."
-        )
-
-
-def _check_inputs(stage: type[Stage], inputs: tuple[Any, ...]) -> None:
-    wrong = [type(i).__name__ for i in inputs if not isinstance(i, Labelled)]
-    if wrong:
-        raise TypeError(
-            f"{stage.__name__}: needs Datasets, DataArrays or DataTrees as inputs; got "
-            f"{', '.join(wrong)}. Wrap arrays as xarray.DataArray, pass the rest by name."
         )

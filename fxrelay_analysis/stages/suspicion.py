@@ -112,8 +112,7 @@ class suspicion(Stage):
         surplus = variable(surplus, SURPLUS, "suspicion").transpose(N_CLUSTERS, CLUSTER)
         count, reached = size.values, np.nan_to_num(scores[SEPARABILITY].values)
         least = THRESHOLDS[bool(scores.attrs.get(OTHERS))] if threshold is None else threshold
-        own = scores[VALLEY].values <= level
-        value = np.where(own, reached, np.minimum(reached, 1.0))
+        value = counted(reached, scores[VALLEY].values, level)
         best = value.max()
         equal = np.argwhere(value >= best * (1 - 1e-6)) if best > 0 else [(0, 0)]
         row, cluster = min(map(tuple, equal), key=lambda at: (at[0], -surplus.values[at]))
@@ -129,6 +128,11 @@ class suspicion(Stage):
             attrs={"level": level, "threshold": least},
         )
         return ds.assign({name: labelled(ds[name], str(name)) for name in ds.data_vars})
+
+
+def counted(separability: Array, valley: Array, level: float) -> Array:
+    """Return what separabilities count: 1 at most where the valley is not significant."""
+    return np.where(valley <= level, separability, np.minimum(separability, 1.0))
 
 
 class verdict(Stage):
