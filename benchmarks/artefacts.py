@@ -142,10 +142,11 @@ def judged(case: Case, folder: Path, methods: Sequence[str]) -> list[Row]:
 def work(item: tuple[Case, Sequence[str]], folder: Path, resume: bool) -> list[Row]:
     """Return what methods say of a case, which comes with them; keep it in a file."""
     case, methods = item
-    file = folder / f"{case.name}-{len(methods)}.json"
+    file = folder / f"{case.name}.json"
     if resume and file.exists():
         kept: list[Row] = json.loads(file.read_text())
-        return kept
+        if [row["method"] for row in kept] == list(methods):
+            return kept
     rows = judged(case, folder, methods)
     write_atomically(file, lambda path: path.write_text(json.dumps(rows)))
     return rows

@@ -180,8 +180,13 @@ def suffixed(group: xr.Dataset, name: str, clustering: str) -> str:
     Of several embeddings side by side, what was made of one of them has its suffix:
     `cluster_size_equalized` and `eigenvalue_equalized` belong to `kmeans_equalized`.
     """
-    ends = (clustering[at:] for at, letter in enumerate(clustering) if letter == "_")
-    return next((f"{name}{end}" for end in ends if f"{name}{end}" in group), name)
+    names = (f"{name}{end}" for end in endings(clustering))
+    return next((found for found in names if found in group), name)
+
+
+def endings(clustering: str) -> list[str]:
+    """Return what may be the suffix of a clustering, the longest first."""
+    return [clustering[at:] for at, letter in enumerate(clustering) if letter == "_"]
 
 
 def ranks(groups: list[str], table: xr.Dataset | None) -> tuple[Rank, ...]:

@@ -25,6 +25,8 @@ SAMPLE: Final = Cloud(
     Colouring(np.arange(2), (GREY, GREY), ("", ""), (0, 1)),
     np.array([True, False]),
 )
+#: columns of glyphs
+COLUMNS: Final = ("x", "y", "code", "alpha")
 NO_IMAGE: Final[Mapping[str, Any]] = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
 
 
@@ -74,14 +76,14 @@ class Figure:
 
     def draw(self, found: Sketch) -> None:
         """Draw a cloud."""
-        columns = dict(found.columns) or {n: np.zeros(0, np.float32) for n in ("x", "y", "code")}
+        columns = found.columns or dict.fromkeys(COLUMNS, np.zeros(0, np.float32))
         size, table = len(columns["x"]), found.cloud.colours
         self._points.glyph.size = point_size(size)
         mapper = self._points.glyph.fill_color.transform
         mapper.update(palette=list(table), low=-0.5, high=len(table) - 0.5)
         self._points.data_source.data = {
             "x": columns["x"], "y": columns["y"], "color": columns["code"],
-            "alpha": columns.get("alpha", columns["x"]),
+            "alpha": columns["alpha"],
         }  # fmt: skip
         self._image.data_source.data = _image(found)
         for axis, name in zip((self.model.xaxis, self.model.yaxis), found.cloud.names, strict=True):

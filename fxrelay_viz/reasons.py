@@ -12,6 +12,7 @@ from fxrelay import schema
 from fxrelay_viz.category import Category, Rank, suffixed
 from fxrelay_viz.reading import read
 
+SIZE: Final = "cluster_size"
 #: variable of a cluster -> what it is called here, and what it says
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     schema.SUSPICION: (
@@ -19,7 +20,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "how clearly the most separate cluster of the class stands apart from all else; 1 is the "
         "most that one strategy cut in two reaches",
     ),
-    "cluster_size": (
+    SIZE: (
         "Samples",
         "a strategy that few samples share is easily missed by looking at examples",
     ),
@@ -46,7 +47,6 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "cluster has and the others lack",
     ),
 }
-SIZE: Final = "cluster_size"
 #: variables of the clusters that are no scores
 NO_SCORES: Final = ("prototype",)
 #: a smaller probability is written as less than this
@@ -69,7 +69,7 @@ def scored(category: Category, k: Any) -> str:
     That is the one whose sizes the analysis wrote down; where it did not, the first.
     """
     known = [name for name, sweep in category.clusterings.items() if k in sweep]
-    sizes = per_cluster(category, "cluster_size", k)
+    sizes = per_cluster(category, SIZE, k)
     if sizes is None or len(known) < 2:
         return next(iter(known), "")
     wanted = np.sort(sizes[sizes > 0]).tolist()
@@ -151,18 +151,14 @@ def why(category: Category, rank: Rank, cluster: int | None = None, k: Any = Non
         return out
     size = None if rank.cluster_size is None or chosen != rank.cluster else rank.cluster_size
     if size is not None and SIZE not in category.group:
-        name, meaning = MEANINGS["cluster_size"]
+        name, meaning = MEANINGS[SIZE]
         out.append(Reason(name, f"{size:,}", meaning))
     name = ranked(category, rank)
     return [*out, *scores(category, name, rank.n_clusters if k is None else k, chosen)]
 
 
-def scores(category: Category, clustering: str, k: Any, cluster: int) -> list[Reason]:
-    """Return every score of a cluster, with its median over the other clusters."""
-    return list(_scores(category, clustering, k, cluster))
-
-
-def _scores(category: Category, clustering: str, k: Any, cluster: int) -> Iterator[Reason]:
+def scores(category: Category, clustering: str, k: Any, cluster: int) -> Iterator[Reason]:
+    """Yield every score of a cluster, with its median over the other clusters."""
     group = category.group if category.group is not None else xr.Dataset()
     sizes = per_cluster(category, suffixed(group, SIZE, clustering), k)
     for name in _score_names(group):
@@ -191,7 +187,7 @@ def _score_names(group: xr.Dataset) -> list[str]:
 def _number(name: str, value: float) -> str:
     if name == "valley" and value < LEAST:
         return f"below {LEAST:g}"
-    return f"{value:,.3g}" if name != "cluster_size" else f"{value:,.0f}"
+    return f"{value:,.3g}" if name != SIZE else f"{value:,.0f}"
 
 
 def per_cluster(category: Category, name: str, k: Any) -> np.ndarray | None:

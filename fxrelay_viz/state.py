@@ -8,7 +8,7 @@ import param
 
 from fxrelay import schema
 from fxrelay.heatmap import CMAPS
-from fxrelay_viz.category import Category
+from fxrelay_viz.category import Category, endings
 from fxrelay_viz.project import MARGIN, Project
 from fxrelay_viz.reasons import ranked
 from fxrelay_viz.renderers.look import BLEND, MODES
@@ -187,8 +187,7 @@ def usual_embedding(category: Category, clustering: str, chosen: str = "") -> st
     names = list(category.embeddings)
     if chosen in names and not chosen.startswith(TSNE):
         return chosen
-    ends = [clustering[at:] for at, letter in enumerate(clustering) if letter == "_"]
-    found = [f"{TSNE}{end}" for end in (*ends, "") if f"{TSNE}{end}" in names]
+    found = [f"{TSNE}{end}" for end in (*endings(clustering), "") if f"{TSNE}{end}" in names]
     return next(iter(found or names), "")
 
 
