@@ -179,7 +179,7 @@ def scores(category: Category, clustering: str, k: Any, cluster: int) -> Iterato
 
 def _score_names(group: xr.Dataset) -> list[str]:
     """Return the scores of clusters, those that are known first, without suffixes."""
-    known = tuple(f"{name}_" for name in MEANINGS)
+    known = tuple(f"{name}_" for name in (*MEANINGS, *NO_SCORES))
     others = [n for n in map(str, group.data_vars) if n not in MEANINGS and n not in NO_SCORES]
     return [*MEANINGS, *(n for n in others if not n.startswith(known))]
 

@@ -166,6 +166,15 @@ def test_scores_belong_to_the_clustering_whose_sizes_they_give():
     assert reasons.scored(plain, 9) == ""
 
 
+def test_prototypes_of_another_metric_are_no_scores():
+    dims, coords = ("n_clusters", "cluster"), {"n_clusters": [2]}
+    names = ("cluster_size", "surplus", "prototype", "prototype_equalized", "tightness")
+    group = xr.Dataset({name: (dims, [[200.0, 100.0]]) for name in names}, coords=coords)
+    category = Category(**{**CATEGORY.__dict__, "group": group})
+    told = [one.name for one in reasons.scores(category, "kmeans", 2, 0)]
+    assert told == ["Samples", "Surplus at one place", "tightness"]
+
+
 def test_means_that_the_analysis_made_are_used(data):
     ds = data[0].isel(sample=slice(0, 60))
     labels = xr.DataArray(
