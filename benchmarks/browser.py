@@ -57,6 +57,11 @@ window.begin = (event, selector, count) => {
     look()
   })
 }
+window.rests = quiet => {
+  const now = JSON.stringify([location.href, frames_of()])
+  if (now !== window.last) [window.last, window.since] = [now, performance.now()]
+  return Bokeh.documents[0].is_idle && performance.now() - window.since > quiet
+}
 window.count_frames = () => {
   window.counted = {n: 0, gap: 0, start: performance.now(), last: performance.now(), on: true}
   const step = now => {
@@ -129,6 +134,11 @@ class Visit:
             " Math.abs((r - l) / w * h / (t - b) - 1) < 0.01)",
             arg=plots,
         )
+
+    def link(self, quiet: float = 600) -> str:
+        """Return the address once it and the plots have not changed for so many milliseconds."""
+        self.page.wait_for_function("quiet => rests(quiet)", arg=quiet, polling=50)
+        return str(self.page.url)
 
     def place(self, across: float, down: float, plot: int = 0) -> tuple[float, float]:
         """Return the point at shares of a plot's frame, from the upper left corner."""

@@ -115,12 +115,12 @@ def test_find_the_clever_hans(visit: Visitor, tmp_path: Path):
     page.locator(".detail b", has_text=name).wait_for(state="hidden")
     page.screenshot(path=tmp_path / "detail.png")
 
-    page.wait_for_timeout(300)
-    link, shown = page.url, page.locator(".grid .tile").all_inner_texts()
+    link, shown = one.link(), page.locator(".grid .tile").all_inner_texts()
     assert len(link) < 2000
     again = visit(link)
     selected(again, "91 of 183")
     again.see(".pager", "25–48 of 91")
+    again.link()
     assert again.page.locator(".grid .tile").all_inner_texts() == shown
     assert again.page.locator(".detail b").first.inner_text() == page.locator(
         ".detail b"
@@ -254,8 +254,7 @@ def test_a_cluster_is_hidden_and_shown_alone(opened: Visit, visit: Visitor):
     page.get_by_label("Contours").select_option("colour")
     opened.drag((0.02, 0.02), (0.98, 0.98))
     selected(opened, "91 of 91")
-    page.wait_for_timeout(300)
-    again = visit(page.url)
+    again = visit(opened.link())
     selected(again, "91 of 91")
     page.get_by_text("Show all").click()
     selected(opened, "183 of 183")
@@ -318,4 +317,5 @@ def test_what_goes_out_comes_back(opened: Visit, visit: Visitor, tmp_path: Path)
 def test_a_damaged_link_says_so(visit: Visitor, address: str):
     one = visit(address + "?view=v1-broken")
     one.see("[role=alert]", "damaged or cut off")
+    one.page.locator(".ranking .row").first.wait_for()
     assert one.page.locator(".ranking .row").count() == 10

@@ -91,12 +91,12 @@ def test_a_link_shows_the_same_in_another_browser(address: str):
         one.page.get_by_label("Order").select_option("extreme")
         one.page.locator(".grid .tile").nth(3).click()
         one.page.locator(".detail .large img").first.wait_for()
-        one.page.wait_for_timeout(500)
-        link, expected = one.page.url, seen(one)
+        link, expected = one.link(), seen(one)
     with chromium() as another:
         again = Visit(another, link)
         again.wait()
         again.page.locator(".detail .large img").first.wait_for()
+        again.link()
         assert seen(again) == expected
         assert again.errors == []
 
