@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fxrelay_analysis.stages.nearest import least, nearest, scale_of, squares
+from fxrelay_analysis.stages.nearest import Squares, least, nearest
 
 Array = np.ndarray[Any, Any]
 MARGIN: Final = 5  # neighbours that descent keeps beside those asked for
@@ -23,8 +23,8 @@ def approximate(x: Array, k: int, seed: int) -> tuple[Array, Array]:
         If pynndescent is not installed.
     """
     descent = _pynndescent()
-    power, m = scale_of(x), k + 1 + MARGIN
-    low = np.ldexp(x, -power).astype(np.float32)
+    squares, m = Squares(x), k + 1 + MARGIN
+    low = np.ldexp(x, -squares.power).astype(np.float32)
     found = descent(low, "euclidean", n_neighbors=m, random_state=seed, low_memory=True,
                     compressed=False).neighbor_graph[0]  # fmt: skip
     del low
@@ -36,8 +36,8 @@ def approximate(x: Array, k: int, seed: int) -> tuple[Array, Array]:
         invalid = (others == rows[:, None]) | (others < 0)
         few.extend(rows[(~invalid).sum(axis=1) < k])
         others[invalid] = rows[np.nonzero(invalid)[0]]
-        index[rows], square = _ranked_others(x, rows, others, k, power)
-        distance[rows] = np.ldexp(np.sqrt(square), power)
+        index[rows], square = _ranked_others(squares, rows, others, k)
+        distance[rows] = np.ldexp(np.sqrt(square), squares.power)
     if few:
         index[few], distance[few] = nearest(x, k, np.asarray(few))
     return index, distance
@@ -55,11 +55,9 @@ def recall(x: Array, distance: Array, n_probe: int, seed: int) -> float:
     return float((distance[np.sort(probe)] <= true[:, -1:] * (1 + 1e-12)).mean())
 
 
-def _ranked_others(
-    x: Array, rows: Array, candidates: Array, k: int, power: int
-) -> tuple[Array, Array]:
+def _ranked_others(squares: Squares, rows: Array, candidates: Array, k: int) -> tuple[Array, Array]:
     """Rank candidates of which those that are the sample itself come last."""
-    square = squares(x, rows, candidates, power)
+    square = squares.of(rows, candidates)
     square[candidates == rows[:, None]] = np.inf
     return least(candidates, square, k)
 

@@ -176,6 +176,7 @@ def solving() -> Iterator[None]:
 
     What they would say is in the result: clusters that are missing, or `converged`.
     """
+    import sklearn.cluster  # noqa: F401 - what solvers load is there before threads are limited
     from sklearn.exceptions import ConvergenceWarning
 
     with one_thread(), warnings.catch_warnings():
@@ -217,17 +218,17 @@ def by_size(labels: Array) -> Array:
 
     Equal sizes are in order of first appearance.
     """
-    out = np.full(len(labels), -1, np.int32)
-    inside = np.flatnonzero(labels >= 0)
-    names, compact = np.unique(labels[inside], return_inverse=True)
-    out[inside] = np.argsort(size_order(compact, len(names)))[compact]
-    return out
+    inside = labels >= 0
+    order = size_order(labels[inside], int(labels.max(initial=-1)) + 1)
+    rank = np.full(len(order) + 1, -1, np.int32)  # the last one is noise's
+    rank[order] = np.arange(len(order))
+    return rank[labels]
 
 
 def size_order(labels: Array, k: int) -> Array:
     """Return the clusters 0..k-1 of labels (n,) from the largest to the smallest."""
     first = np.full(k, len(labels))
-    np.minimum.at(first, labels, np.arange(len(labels)))
+    first[labels[::-1]] = np.arange(len(labels))[::-1]  # the last one written stays
     return np.lexsort((first, -np.bincount(labels, minlength=k)))
 
 

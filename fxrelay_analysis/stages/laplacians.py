@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from fxrelay_analysis.stages.vectors import oriented
 
@@ -103,7 +103,8 @@ def _largest(matrix: csr_array, count: int, tolerance: float) -> tuple[Array, Ar
         return _dense(matrix, count)
     random = np.random.default_rng(0)
     start = random.uniform(0.5, 1.5, n)
-    return eigsh(matrix, count, which="LA", v0=start, tol=tolerance, rng=random)
+    times = LinearOperator(matrix.shape, matrix.dot, dtype=matrix.dtype)  # a matrix takes longer
+    return eigsh(times, count, which="LA", v0=start, tol=tolerance, rng=random)
 
 
 def _by_part(shifted: Shifted, count: int, tolerance: float) -> tuple[Array, Array]:

@@ -11,6 +11,8 @@ TILE: Final = 1000  # samples that are compared with as many at once; powers of 
 BLOCK: Final = 1 << 21  # distances, or features, that are held at once
 CACHED: Final = 1 << 17  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
+LOST: Final = 1e-3  # share of two squared norms below which products lose digits of a distance
+SAFE: Final = 250  # powers of 2 that can be squared and summed
 
 
 def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
@@ -35,7 +37,7 @@ def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
         here, square = space.ranked(rows[part], found.who[part], found.bound[part], k)
         if found.who.shape[1] < len(x) - 1:
             space.mend(rows[part], found.limit[part], here, square)
-        index[part], distance[part] = here, np.ldexp(np.sqrt(square), space.power)
+        index[part], distance[part] = here, np.ldexp(np.sqrt(square), space.squares.power)
     return index, distance
 
 
@@ -53,24 +55,39 @@ def nearest_by(
     return index, distance
 
 
-def squares(x: Array, rows: Array, others: Array, power: int) -> Array:
-    """Return squared distances times 4^-power, float64, of rows (m,) to others (m, c) of x."""
-    square = np.empty(others.shape)
-    few, all_of = max(1, CACHED // x.shape[1]), others.shape[1]
-    for part, some in product(_slices(len(rows), max(1, few // all_of)), _slices(all_of, few)):
-        apart = x[others[part, some]].astype(np.float64, copy=False)
-        apart -= x[rows[part], None]
-        scale(apart, -power)
-        np.vecdot(apart, apart, out=square[part, some])
-    return square
+class Squares:
+    """Squared distances of rows of x (n, d), float64, times 4^-power, where |x| < 2^power.
 
+    They are |a|^2 + |b|^2 - 2 a.b, and |a - b|^2, which takes twice as long, where less than the
+    share `LOST` of the norms is left: at most d / `LOST` roundings of float64 are between them.
+    """
 
-def scale(values: Array, power: int) -> None:
-    """Multiply float64 values by 2^power in place, exactly; ldexp is slower."""
-    if power and abs(power) < 1000:
-        values *= 2.0**power
-    elif power:
-        np.ldexp(values, power, out=values)
+    def __init__(self, x: Array) -> None:
+        self.power = scale_of(x)
+        self.odd = self.power if abs(self.power) > SAFE else 0
+        self.x = np.ldexp(x, -self.odd) if self.odd else x
+        self.norms = np.concatenate(
+            [np.vecdot(part, part) for part in map(self._rows, _slices(len(x), 256))]
+        )
+
+    def of(self, rows: Array, others: Array) -> Array:
+        """Return them (m, c) of rows (m,) to others (m, c)."""
+        square = np.empty(others.shape)
+        few, all_of = max(1, CACHED // self.x.shape[1]), others.shape[1]
+        for part, some in product(_slices(len(rows), max(1, few // all_of)), _slices(all_of, few)):
+            here = self._rows(rows[part])[:, None]
+            np.vecdot(self._rows(others[part, some]), here, out=square[part, some])
+        square *= -2
+        square += (norms := self.norms[others] + self.norms[rows, None])
+        row, column = np.nonzero(square < LOST * norms)
+        for part in _slices(len(row), few):
+            at = row[part], column[part]
+            apart = self._rows(others[at]) - self._rows(rows[row[part]])
+            square[at] = np.vecdot(apart, apart)
+        return np.ldexp(square, 2 * (self.odd - self.power), out=square)
+
+    def _rows(self, which: Any) -> Array:
+        return self.x[which].astype(np.float64, copy=False)
 
 
 def least(who: Array, square: Array, k: int) -> tuple[Array, Array]:
@@ -93,22 +110,23 @@ class _Space:
     """
 
     def __init__(self, x: Array) -> None:
-        self.x, self.power = x, scale_of(x)
+        self.squares = Squares(x)
+        x, unit = self.squares.x, 2.0 ** (self.squares.odd - self.squares.power)
         self.low = np.empty(x.shape, np.float32)
         norms = np.empty(len(x))
         middle = x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
         for part in _slices(len(x), 256):
             centred = x[part] - middle
-            scale(centred, -self.power)
-            self.low[part], norms[part] = centred, np.vecdot(centred, centred)
+            norms[part] = np.vecdot(centred, centred)
+            self.low[part] = np.multiply(centred, 2**0.5 * unit, out=centred)  # products: 2 a.b
+        norms *= unit**2
         self.slack = np.finfo(np.float32).eps / 2 * (x.shape[1] + 16)
         self.norms = ((1 - self.slack) * norms).astype(np.float32)
 
     def bounds(self, rows: Any, others: Any) -> Array:
         """Return bounds of the squared distances of two sets of samples."""
         out: Array = self.low[rows] @ self.low[others].T
-        out *= -2
-        out += self.norms[others]
+        np.subtract(self.norms[others], out, out=out)
         out += self.norms[rows, None]
         return out
 
@@ -123,10 +141,10 @@ class _Space:
         most = bound + 2.01 * self.slack * (norms[who] + norms[rows, None])
         last = np.partition(most, k - 1, axis=1)[:, k - 1 : k]
         square = np.full(who.shape, np.inf)
-        square[:, :k] = squares(self.x, rows, who[:, :k], self.power)
+        square[:, :k] = self.squares.of(rows, who[:, :k])
         row, column = np.nonzero(bound[:, k:] <= last)
         others = who[row, k + column, None]
-        square[row, k + column] = squares(self.x, rows[row], others, self.power)[:, 0]
+        square[row, k + column] = self.squares.of(rows[row], others)[:, 0]
         return least(who, square, k)
 
     def mend(self, rows: Array, limit: Array, index: Array, square: Array) -> None:
@@ -138,7 +156,7 @@ class _Space:
             bound = self.bounds(rows[at : at + 1], slice(None))[0]
             bound[rows[at]] = np.inf
             others = np.flatnonzero(bound <= square[at, -1])[None]
-            all_of = squares(self.x, rows[at : at + 1], others, self.power)
+            all_of = self.squares.of(rows[at : at + 1], others)
             index[at], square[at] = least(others, all_of, index.shape[1])
 
 
@@ -151,7 +169,7 @@ class _Candidates:
     """
 
     def __init__(self, space: _Space, m: int, rows: Array | None) -> None:
-        n = len(space.x)
+        n = len(space.low)
         count = n if rows is None else len(rows)
         self.who = np.zeros((count, m), np.int32)
         self.bound = np.full((count, m), np.inf, np.float32)
@@ -213,8 +231,11 @@ def _least(values: Array, m: int) -> Array:
     """Return where the m least values of each row are, or all where there are no more."""
     if values.shape[1] <= m:
         return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    best: Array = np.argpartition(values, m - 1, axis=1)[:, :m]
-    return best
+    last = np.partition(values, m - 1, axis=1)[:, m - 1 : m]
+    column = _where(values <= last)[1]
+    if len(column) > m * len(values):  # equal ones
+        return np.argpartition(values, m - 1, axis=1)[:, :m]
+    return column.reshape(-1, m)
 
 
 def _slices(n: int, step: int) -> Iterator[slice]:

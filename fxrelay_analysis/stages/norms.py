@@ -20,7 +20,8 @@ def normalized(rows: Array, norm: str, guard: float) -> Array:
 
 
 def _total(rows: Array, guard: float) -> Array:
-    total, bound = rows.sum(axis=1), guard * np.abs(rows).sum(axis=1)
+    total = rows.sum(axis=1)
+    bound = guard * np.abs(rows).sum(axis=1) if guard else 0
     return np.copysign(np.maximum(np.abs(total), bound), total)
 
 
