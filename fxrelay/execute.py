@@ -10,7 +10,7 @@ import pickle
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from types import TracebackType
@@ -96,6 +96,30 @@ class Processes(_Context):
 
     def close(self) -> None:
         """End the processes; items that have not started are dropped."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class Threads(_Context):
+    """Run in `workers` threads of this process: for functions that mostly leave Python.
+
+    Parameters
+    ----------
+    workers : int, at least 1
+        Number of threads. One item more than these is on its way at once, or waits to be taken.
+    begin : callable
+        Called in each thread before its first item.
+    """
+
+    def __init__(self, workers: int, begin: Callable[[], object] = lambda: None) -> None:
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, initializer=begin)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield ``function(item)`` for each item, in the order of the items."""
+        return _in_order(lambda item: self._pool.submit(function, item), items, self._workers + 1)
+
+    def close(self) -> None:
+        """End the threads; items that have not started are dropped."""
         self._pool.shutdown(cancel_futures=True)
 
 

@@ -6,6 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from fxrelay.execute import Serial, Threads
+from fxrelay_analysis.threads import one_thread, pieces
+
 Array = np.ndarray[Any, Any]
 TILE: Final = 1000  # samples that are compared with as many at once; powers of 2 turn slowly
 BLOCK: Final = 1 << 21  # distances, or features, that are held at once
@@ -29,15 +32,21 @@ def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
     rows : ndarray (m,), optional
         Positions of the samples whose neighbours are wanted; by default all.
     """
-    space = _Space(x)
-    found = _Candidates(space, min(k + EXTRA, len(x) - 1), rows)
-    rows = np.arange(len(x)) if rows is None else rows
-    index, distance = np.empty((len(rows), k), np.int32), np.empty((len(rows), k))
-    for part in _slices(len(rows), max(1, BLOCK // max(x.shape))):
-        here, square = space.ranked(rows[part], found.who[part], found.bound[part], k)
-        if found.who.shape[1] < len(x) - 1:
-            space.mend(rows[part], found.limit[part], here, square)
-        index[part], distance[part] = here, np.ldexp(np.sqrt(square), space.squares.power)
+    with one_thread(), pieces(worth=len(x) > TILE) as place:
+        space = _Space(x)
+        found = _Candidates(space, min(k + EXTRA, len(x) - 1), rows, place)
+        which = np.arange(len(x)) if rows is None else rows
+
+        def ranked(part: slice) -> tuple[Array, Array]:
+            index, square = space.ranked(which[part], found.who[part], found.bound[part], k)
+            if found.who.shape[1] < len(x) - 1:
+                space.mend(which[part], found.limit[part], index, square)
+            return index, np.ldexp(np.sqrt(square), space.squares.power)
+
+        parts = list(_slices(len(which), max(1, BLOCK // max(x.shape))))
+        index, distance = np.empty((len(which), k), np.int32), np.empty((len(which), k))
+        for part, both in zip(parts, place.map(ranked, parts), strict=True):
+            index[part], distance[part] = both
     return index, distance
 
 
@@ -114,7 +123,8 @@ class _Space:
         x, unit = self.squares.x, 2.0 ** (self.squares.odd - self.squares.power)
         self.low = np.empty(x.shape, np.float32)
         norms = np.empty(len(x))
-        middle = x.mean(axis=0, dtype=np.float64)  # centred: the products cancel less
+        some = x[:: 1 + len(x) // 256]  # any centre will do: the products cancel less
+        middle = some.mean(axis=0, dtype=np.float64)
         for part in _slices(len(x), 256):
             centred = x[part] - middle
             norms[part] = np.vecdot(centred, centred)
@@ -168,7 +178,7 @@ class _Candidates:
     taken. For all rows, a tile serves its rows and its columns: half of the work.
     """
 
-    def __init__(self, space: _Space, m: int, rows: Array | None) -> None:
+    def __init__(self, space: _Space, m: int, rows: Array | None, place: Serial | Threads) -> None:
         n = len(space.low)
         count = n if rows is None else len(rows)
         self.who = np.zeros((count, m), np.int32)
@@ -176,19 +186,31 @@ class _Candidates:
         self.limit = np.full(count, np.inf, np.float32)
         tiles = list(_slices(n, TILE))
         if rows is not None:
-            for part, other in product(_slices(count, TILE), tiles):
+
+            def some(pair: tuple[slice, slice]) -> Array:
+                part, other = pair
                 bound = space.bounds(rows[part], other)
                 bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
+                return bound
+
+            pairs = list(product(_slices(count, TILE), tiles))
+            for (part, other), bound in zip(pairs, place.map(some, pairs), strict=True):
                 (self._below if other.start else self._first)(part, bound, other.start)
             return
-        for part in tiles:
-            bound = space.bounds(part, part)
-            np.fill_diagonal(bound, np.inf)
-            self._first(part, bound, part.start)
-        for part, other in combinations(tiles, 2):
-            bound = space.bounds(part, other)
-            self._below(part, bound, other.start)
-            self._below(other, bound.T, part.start)
+
+        def whole(pair: tuple[slice, slice]) -> Array:
+            bound = space.bounds(*pair)
+            if pair[0] == pair[1]:
+                np.fill_diagonal(bound, np.inf)
+            return bound
+
+        pairs = [*zip(tiles, tiles, strict=True), *combinations(tiles, 2)]
+        for (part, other), bound in zip(pairs, place.map(whole, pairs), strict=True):
+            if part == other:
+                self._first(part, bound, part.start)
+            else:
+                self._below(part, bound, other.start)
+                self._below(other, bound.T, part.start)
 
     def _first(self, part: slice, bound: Array, start: int) -> None:
         """Take the least of the bounds (rows, c)."""
