@@ -2,9 +2,9 @@ r"""Time and memory of an analysis, beside CoRelAy's; large sets of samples; imp
 
 The pipeline is that of CoRelAy's example (its paper's Figure 2): channel sum, division by the
 signed total, 10 Euclidean neighbours, normalised Laplacian, 8 eigenvectors, k-means for k = 2 to
-19, and t-SNE where said. Every measurement runs in a process of its own on one thread, after a
-small run that loads what is loaded late. Cold: nothing is stored. Warm: the same call with a store
-opened again. Peak memory is what a cold run takes beyond its input.
+19, and t-SNE where said. Every measurement runs in a process of its own, both sides with as many
+threads as said, after a small run that loads what is loaded late. Cold: nothing is stored. Warm:
+the same call with a store opened again. Peak memory is what a cold run takes beyond its input.
 
 CoRelAy is optional: pip install --no-deps corelay metrohash-python (which needs a C++ compiler).
 
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,10 @@ def one(side: str, n: int, tsne: bool, repeats: int) -> None:
     print(json.dumps(measured(run, n, repeats)))
 
 
-def child(*arguments: Any) -> dict[str, float]:
-    """Run this script with other arguments, on one thread, several times for small sets."""
+def child(threads: int, *arguments: Any) -> dict[str, float]:
+    """Run this script with other arguments on so many threads."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    env = os.environ | dict.fromkeys(names, "1")
+    env = os.environ | dict.fromkeys(names, str(threads))
     command = [sys.executable, __file__, *map(str, arguments)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -146,17 +147,18 @@ def child(*arguments: Any) -> dict[str, float]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def compared(n: int, tsne: bool, repeats: int) -> list[dict[str, Any]]:
+def compared(threads: int, n: int, tsne: bool, repeats: int) -> list[dict[str, Any]]:
     """Rows of the table for one size: medians over processes, ratios to fxrelay."""
     sides = SIDES if find_spec("corelay") else SIDES[:1]
     rows: list[dict[str, Any]] = []
     for side in sides:
         times = repeats if side == SIDES[0] or n <= PATIENCE else 1
-        runs = [child("--one", side, n, int(tsne), times) for _ in range(times)]
+        runs = [child(threads, "--one", side, n, int(tsne), times) for _ in range(times)]
         found = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         base = rows[0]["raw"] if rows else found
         ratio = {key: found[key] / base[key] for key in found}
         rows.append({
+            "threads": threads,
             "n": n,
             "t-SNE": "yes" if tsne else "no",
             "side": side,
@@ -225,6 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=int, default=[64, 2000, 5000, 8000])
     parser.add_argument("--repeats", type=int, default=3, help="processes, and warm runs in each")
+    parser.add_argument("--threads", nargs="*", type=int, default=[1, 2], help="of each side")
     parser.add_argument("--large", action="store_true", help="measure many samples instead")
     parser.add_argument("--many", type=int, nargs=2, default=[50_000, 1_000_000],
                         help="samples for exact and for approximate neighbours")  # fmt: skip
@@ -240,7 +243,8 @@ def main() -> None:
         finish("analysis_large", table(rows), rows, args.no_record)
         return
     cases = [(n, n <= 64) for n in args.sizes] + [(n, False) for n in args.sizes if n <= 64]
-    rows = [row for n, tsne in cases for row in compared(n, tsne, args.repeats)]
+    rows = [row for threads, case in product(args.threads, cases)
+            for row in compared(threads, *case, args.repeats)]  # fmt: skip
     took = imported(max(3, args.repeats))
     shown = [{k: v for k, v in row.items() if k != "raw"} for row in rows]
     blas = sorted({info["architecture"] for info in threadpool_info() if "architecture" in info})

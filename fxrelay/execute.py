@@ -53,6 +53,8 @@ class _Context:
 class Serial(_Context):
     """Run in this process, one item after the other."""
 
+    workers: Final = 1
+
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield ``function(item)`` for each item."""
         return map(function, items)
@@ -105,18 +107,19 @@ class Threads(_Context):
     Parameters
     ----------
     workers : int, at least 1
-        Number of threads. One item more than these is on its way at once, or waits to be taken.
+        Number of threads, and of items that are on their way at once or wait to be taken: when an
+        item starts, whoever takes the results is done with those of `workers` items before.
     begin : callable
         Called in each thread before its first item.
     """
 
     def __init__(self, workers: int, begin: Callable[[], object] = lambda: None) -> None:
-        self._workers = workers
+        self.workers = workers
         self._pool = ThreadPoolExecutor(workers, initializer=begin)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield ``function(item)`` for each item, in the order of the items."""
-        return _in_order(lambda item: self._pool.submit(function, item), items, self._workers + 1)
+        return _in_order(lambda item: self._pool.submit(function, item), items, self.workers)
 
     def close(self) -> None:
         """End the threads; items that have not started are dropped."""

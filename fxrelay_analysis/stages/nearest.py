@@ -133,12 +133,14 @@ class _Space:
         self.slack = np.finfo(np.float32).eps / 2 * (x.shape[1] + 16)
         self.norms = ((1 - self.slack) * norms).astype(np.float32)
 
-    def bounds(self, rows: Any, others: Any) -> Array:
-        """Return bounds of the squared distances of two sets of samples."""
-        out: Array = self.low[rows] @ self.low[others].T
-        np.subtract(self.norms[others], out, out=out)
-        out += self.norms[rows, None]
-        return out
+    def bounds(self, rows: Any, others: Any, memory: Array | None = None) -> Array:
+        """Return bounds of the squared distances of two sets of samples, in `memory` if given."""
+        a, b = self.low[rows], self.low[others]
+        out = None if memory is None else memory[: len(a) * len(b)].reshape(len(a), len(b))
+        found: Array = np.matmul(a, b.T, out=out)
+        np.subtract(self.norms[others], found, out=found)
+        found += self.norms[rows, None]
+        return found
 
     def ranked(self, rows: Array, who: Array, bound: Array, k: int) -> tuple[Array, Array]:
         """Return the k nearest of candidates who (m, c) and their squared distances.
@@ -184,28 +186,30 @@ class _Candidates:
         self.who = np.zeros((count, m), np.int32)
         self.bound = np.full((count, m), np.inf, np.float32)
         self.limit = np.full(count, np.inf, np.float32)
-        tiles = list(_slices(n, TILE))
+        tiles, most = list(_slices(n, TILE)), min(n, TILE) ** 2
+        memory = [np.empty(most, np.float32) for _ in range(place.workers)]  # of what is on its way
         if rows is not None:
 
-            def some(pair: tuple[slice, slice]) -> Array:
-                part, other = pair
-                bound = space.bounds(rows[part], other)
+            def some(item: tuple[int, tuple[slice, slice]]) -> Array:
+                at, (part, other) = item
+                bound = space.bounds(rows[part], other, memory[at % len(memory)])
                 bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
                 return bound
 
             pairs = list(product(_slices(count, TILE), tiles))
-            for (part, other), bound in zip(pairs, place.map(some, pairs), strict=True):
+            for (part, other), bound in zip(pairs, place.map(some, enumerate(pairs)), strict=True):
                 (self._below if other.start else self._first)(part, bound, other.start)
             return
 
-        def whole(pair: tuple[slice, slice]) -> Array:
-            bound = space.bounds(*pair)
-            if pair[0] == pair[1]:
+        def whole(item: tuple[int, tuple[slice, slice]]) -> Array:
+            at, (part, other) = item
+            bound = space.bounds(part, other, memory[at % len(memory)])
+            if part == other:
                 np.fill_diagonal(bound, np.inf)
             return bound
 
         pairs = [*zip(tiles, tiles, strict=True), *combinations(tiles, 2)]
-        for (part, other), bound in zip(pairs, place.map(whole, pairs), strict=True):
+        for (part, other), bound in zip(pairs, place.map(whole, enumerate(pairs)), strict=True):
             if part == other:
                 self._first(part, bound, part.start)
             else:

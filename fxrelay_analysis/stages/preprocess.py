@@ -246,7 +246,15 @@ def _rows(array: xr.DataArray) -> Array:
 
 
 def _summed(array: xr.DataArray) -> xr.DataArray:
-    return array.sum(CHANNEL, skipna=False, keep_attrs=True) if CHANNEL in array.dims else array
+    return array.reduce(_added, CHANNEL, keep_attrs=True) if CHANNEL in array.dims else array
+
+
+def _added(values: Array, axis: int) -> Array:
+    """Return np.sum, term by term, along an axis before the last: with einsum in half the time."""
+    last = values.ndim - 1
+    if axis == last:
+        return np.sum(values, axis)
+    return np.einsum(values, range(last + 1), [a for a in range(last + 1) if a != axis])
 
 
 def _compressed(array: xr.DataArray, power: float) -> xr.DataArray:
