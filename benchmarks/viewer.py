@@ -207,8 +207,7 @@ def _longest_link(browser: Any, link: str) -> int:
         angle, middle = np.sort(rng.uniform(0, 2 * np.pi, 24)), rng.uniform(0.4, 0.6, 2)
         corners = middle + 0.3 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         visit.drag(*map(tuple, corners.tolist()), steps=3)
-        visit.page.wait_for_timeout(200)
-        length = max(length, len(visit.page.url))
+        length = max(length, len(visit.link(200)))
     visit.page.close()
     return length
 

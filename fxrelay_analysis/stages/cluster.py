@@ -214,15 +214,15 @@ def numbered(
 
 
 def by_size(labels: Array) -> Array:
-    """Return labels (n,) renumbered by size, 0 the largest, int32; -1 stays (noise).
+    """Return labels (n,) renumbered by size, 0 the largest, int32; noise, below 0, is -1.
 
     Equal sizes are in order of first appearance.
     """
     inside = labels >= 0
     order = size_order(labels[inside], int(labels.max(initial=-1)) + 1)
-    rank = np.full(len(order) + 1, -1, np.int32)  # the last one is noise's
-    rank[order] = np.arange(len(order))
-    return rank[labels]
+    out = np.full(len(labels), -1, np.int32)
+    out[inside] = np.argsort(order)[labels[inside]]
+    return out
 
 
 def size_order(labels: Array, k: int) -> Array:

@@ -186,34 +186,31 @@ class _Candidates:
         self.who = np.zeros((count, m), np.int32)
         self.bound = np.full((count, m), np.inf, np.float32)
         self.limit = np.full(count, np.inf, np.float32)
-        tiles, most = list(_slices(n, TILE)), min(n, TILE) ** 2
-        memory = [np.empty(most, np.float32) for _ in range(place.workers)]  # of what is on its way
-        if rows is not None:
+        # a tile's memory is free when so many later ones are asked for as `place` has workers
+        memory = [
+            np.empty(min(count, TILE) * min(n, TILE), np.float32) for _ in range(place.workers)
+        ]
 
-            def some(item: tuple[int, tuple[slice, slice]]) -> Array:
-                at, (part, other) = item
-                bound = space.bounds(rows[part], other, memory[at % len(memory)])
-                bound[rows[part][:, None] == np.arange(n)[other]] = np.inf
-                return bound
-
-            pairs = list(product(_slices(count, TILE), tiles))
-            for (part, other), bound in zip(pairs, place.map(some, enumerate(pairs)), strict=True):
-                (self._below if other.start else self._first)(part, bound, other.start)
-            return
-
-        def whole(item: tuple[int, tuple[slice, slice]]) -> Array:
+        def bounds(item: tuple[int, tuple[slice, slice]]) -> Array:
             at, (part, other) = item
-            bound = space.bounds(part, other, memory[at % len(memory)])
-            if part == other:
-                np.fill_diagonal(bound, np.inf)
+            own = np.arange(part.start, part.stop) if rows is None else rows[part]
+            here = part if rows is None else own
+            bound = space.bounds(here, other, memory[at % len(memory)])
+            row = np.flatnonzero((own >= other.start) & (own < other.stop))
+            bound[row, own[row] - other.start] = np.inf
             return bound
 
-        pairs = [*zip(tiles, tiles, strict=True), *combinations(tiles, 2)]
-        for (part, other), bound in zip(pairs, place.map(whole, enumerate(pairs)), strict=True):
-            if part == other:
-                self._first(part, bound, part.start)
-            else:
-                self._below(part, bound, other.start)
+        tiles = list(_slices(n, TILE))
+        if rows is None:
+            pairs = [*zip(tiles, tiles, strict=True), *combinations(tiles, 2)]
+        else:
+            pairs = list(product(_slices(count, TILE), tiles))
+        for (part, other), bound in zip(pairs, place.map(bounds, enumerate(pairs)), strict=True):
+            if part == other if rows is None else other.start == 0:
+                self._first(part, bound, other.start)
+                continue
+            self._below(part, bound, other.start)
+            if rows is None:
                 self._below(other, bound.T, part.start)
 
     def _first(self, part: slice, bound: Array, start: int) -> None:

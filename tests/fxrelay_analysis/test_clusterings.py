@@ -338,6 +338,10 @@ def test_eps_is_a_positive_number_or_several(eps):
     )
 
 
+def test_all_that_is_below_zero_is_noise():
+    np.testing.assert_array_equal(by_size(np.array([-2, 1, 0, 1, -3, -1])), [-1, 0, 1, 0, -1, -1])
+
+
 @hypothesis.given(st.lists(st.integers(-1, 5), min_size=1, max_size=40))
 def test_numbers_follow_sizes(given):
     before = np.array(given)
