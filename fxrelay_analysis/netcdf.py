@@ -47,8 +47,13 @@ def write(path: Path, text: str, groups: Mapping[str, Variables], *, flush: bool
             file.set_fill_off()
             file.setncattr_string(META, text)
             file.setncattr_string(CHECKSUM, _checksum(text, sum_of))
-            for where, variables in plain.items():
-                _fill(file if where == "/" else file.createGroup(where), variables)
+            made = [
+                pair
+                for where, variables in plain.items()
+                for pair in _declare(file if where == "/" else file.createGroup(where), variables)
+            ]
+            for variable, values in made:  # all at once: a variable made after values costs more
+                variable[...] = values
 
     with NETCDF:
         return write_atomically(path, fill, flush=flush)
@@ -92,7 +97,8 @@ def text(path: Path, name: str = META) -> str:
         return str(file.getncattr(name))
 
 
-def _fill(group: Any, variables: Variables) -> None:
+def _declare(group: Any, variables: Variables) -> Iterator[tuple[Any, Array]]:
+    """Make the variables of a group, and yield each with its values."""
     for name, (dims, values) in variables.items():
         for dim, size in zip(dims, values.shape, strict=True):
             if dim not in group.dimensions:
@@ -100,7 +106,7 @@ def _fill(group: Any, variables: Variables) -> None:
         kind = str if values.dtype == object else values.dtype
         variable = group.createVariable(name, kind, dims)
         variable.set_auto_maskandscale(False)
-        variable[...] = values
+        yield variable, values
 
 
 def _native(values: Array) -> Array:

@@ -3,20 +3,18 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import xarray as xr
 
 from fxrelay.schema import CATEGORY, SAMPLE, SUSPICION, describe
 from fxrelay_analysis.assembling import joined
 from fxrelay_analysis.background import Rows, drawn
-from fxrelay_analysis.coding import code_digest
 from fxrelay_analysis.digesting import digest
-from fxrelay_analysis.netcdf import NETCDF
-from fxrelay_analysis.pipeline import BACKGROUND, Pipeline, Step, listed
-from fxrelay_analysis.shelf import Key
-from fxrelay_analysis.store import ATTEMPTS, Damaged, Held, Store, stage_key
+from fxrelay_analysis.pipeline import BACKGROUND, Pipeline, Step
+from fxrelay_analysis.store import ATTEMPTS, Damaged, Held, Store
 from fxrelay_analysis.threads import one_thread
+from fxrelay_analysis.work import Work, available, loaded, variables
 
 #: folder of the results of whole runs in a store
 RUNS: Final = "pipeline"
@@ -64,11 +62,12 @@ def run(pipeline: Pipeline, ds: xr.Dataset, store: Store | None = None) -> xr.Da
     """
     store = store or Store(None)
     pipeline, _ = available(pipeline, ds, "run")
-    held = held_whole(pipeline, ds, store)
-    found = recall(pipeline, held, store)
+    work = Work(pipeline, held_whole(pipeline, ds, store))
+    found = recall(work, store)
     if found is not None:
         return found
-    return compute(pipeline, settled(held), store, reporting=False).group
+    settled(work.held)  # what fails there is told apart
+    return compute(work, store, reporting=False).group
 
 
 def explain(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> str:
@@ -87,49 +86,8 @@ def explain(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> str:
         Dataset, and parameters, inputs, version and code of each step.
     """
     pipeline, _ = available(pipeline, ds, "explain")
-    held = held_whole(pipeline, ds, store)
-    return store.tell("run", RUNS, run_key(pipeline, held))
-
-
-def available(pipeline: Pipeline, ds: xr.Dataset, where: str) -> tuple[Pipeline, tuple[str, ...]]:
-    """Return the pipeline without optional steps that lack a variable, and their names.
-
-    Raises
-    ------
-    ValueError
-        Names every step that is not optional and lacks a variable.
-    """
-    known = {*pipeline.by_name, *map(str, ds.variables), *pipeline.backgrounds}
-    lacking = {step.name: [n for n in step.inputs if n not in known] for step in pipeline.steps}
-    left_out = pipeline.after(n for n, gone in lacking.items() if gone and _optional(pipeline, n))
-    faults = [
-        f"step {name!r}: no step and no variable named {', '.join(gone)}"
-        for name, gone in lacking.items()
-        if gone and name not in left_out
-    ]
-    if faults:
-        raise ValueError(
-            f"{where}: needs variables among {', '.join(map(str, ds.variables))}; got:\n"
-            + listed(faults)
-        )
-    return pipeline.without(left_out) if left_out else pipeline, tuple(sorted(left_out))
-
-
-def variables(pipeline: Pipeline, ds: xr.Dataset, rows: Any = None) -> dict[str, xr.DataArray]:
-    """Return the variables that a pipeline takes, at `rows` of the samples."""
-    named = {name: ds[name].reset_coords(drop=True) for name in pipeline.variables}
-    if rows is None:
-        return named
-    return {n: v.isel({SAMPLE: rows}) if SAMPLE in v.dims else v for n, v in named.items()}
-
-
-def loaded(data: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
-    """Return variables in memory, read by this thread alone."""
-    with NETCDF:
-        return {
-            name: value if value.chunks is None else value.compute(scheduler="synchronous")
-            for name, value in data.items()
-        }
+    work = Work(pipeline, held_whole(pipeline, ds, store))
+    return store.tell("run", RUNS, work.key)
 
 
 def held_whole(pipeline: Pipeline, ds: xr.Dataset, store: Store) -> dict[str, Held]:
@@ -163,7 +121,7 @@ def background(
 
     @cache
     def key() -> str:
-        return digest([run_key(steps, held), categories_of])
+        return digest([Work(steps, held).key, categories_of])
 
     @cache
     def results() -> Mapping[str, Held]:
@@ -199,20 +157,19 @@ def settled(held: Mapping[str, Held]) -> dict[str, Held]:
         raise StepFailed(f"background, {error}") from error.__cause__
 
 
-def recall(pipeline: Pipeline, held: Mapping[str, Held], store: Store) -> xr.Dataset | None:
+def recall(work: Work, store: Store) -> xr.Dataset | None:
     """Return the result of a whole run where the store has it; no step is looked at."""
     if store.path is None:
         return None
     try:
-        found = store.recall(RUNS, run_key(pipeline, held))
+        found = store.recall(RUNS, work.key)
         return None if found is None else found.value
     except Damaged:
         return None
 
 
 def compute(
-    pipeline: Pipeline,
-    held: Mapping[str, Held],
+    work: Work,
     store: Store,
     *,
     reporting: bool = True,
@@ -224,9 +181,7 @@ def compute(
 
     Parameters
     ----------
-    pipeline : Pipeline
-    held : mapping
-        The variables that it takes.
+    work : Work
     store : Store
     reporting : bool
         Note a step that fails in the attribute ``failed``, with its reason, and go on with those
@@ -240,28 +195,17 @@ def compute(
         If a step fails and `reporting` is false.
     """
     with one_thread():
-        done = _undamaged(lambda place: _steps(pipeline, held, place, reporting, tick), store)
-    if done.group.attrs.get("failed"):
+        done = _undamaged(
+            lambda place: _steps(work.pipeline, work.held, place, reporting, tick), store
+        )
+    if done.group.attrs.get("failed") or store.path is None:
         return done
-    kept = store.keep(RUNS, run_key(pipeline, held), done.group)
-    return Result(kept.value)
+    return Result(store.keep(RUNS, work.key, done.group).value)
 
 
 def worth(seconds: float, n_bytes: int) -> bool:
     """Tell whether a step took so long that its result is kept beside that of the run."""
     return seconds > FILE_SECONDS + n_bytes / FILE_RATE
-
-
-def run_key(pipeline: Pipeline, held: Mapping[str, Held]) -> Key:
-    """Return the key of a whole run: every step with its key, and the content of the variables."""
-    steps = [
-        [step.name, list(step.inputs), step.shown, step.suffix,
-         stage_key(step.stage, (), step.parameters)]
-        for step in pipeline.order
-    ]  # fmt: skip
-    taken = (*pipeline.variables, *pipeline.backgrounds)
-    inputs = [[name, held[name].digest] for name in taken]
-    return {"steps": steps, "inputs": inputs, "code": code_digest(joined)}
 
 
 def _undamaged(work: Callable[[Store], T], store: Store) -> T:
@@ -338,7 +282,3 @@ def _noted(group: xr.Dataset, failed: Mapping[str, Exception]) -> Result:
 def _reason(error: Exception) -> str:
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
     return f"{kind}{error}"
-
-
-def _optional(pipeline: Pipeline, name: str) -> bool:
-    return pipeline.by_name[name].optional

@@ -21,6 +21,7 @@ from fxrelay_analysis.progress import Progress
 from fxrelay_analysis.ranking import rank
 from fxrelay_analysis.recipe import Recipe
 from fxrelay_analysis.store import Held, Store
+from fxrelay_analysis.work import Work, available, loaded, variables
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def spray(
     if errors not in ("report", "raise"):
         raise ValueError(f"spray: needs errors='report' or 'raise'; got {errors!r}.")
     validate(ds, finite=False)
-    chosen, left_out = running.available(_chosen(pipeline, parameters, seed), ds, "spray")
+    chosen, left_out = available(_chosen(pipeline, parameters, seed), ds, "spray")
     store = store or Store(None)
     rows = _categories(ds, category)
     others = running.background(chosen, ds, rows, store)
@@ -117,7 +118,7 @@ def spray(
     if not _complete(found):
         others = _settled(others)
     todo = (
-        Category(name, running.variables(chosen, ds, rows[name]), part)
+        Category(name, variables(chosen, ds, rows[name]), part)
         for name, part in found.items()
         if not isinstance(part, xr.Dataset)
     )
@@ -203,9 +204,9 @@ def _looked_up(
         return unknown
     found: dict[str, xr.Dataset | Mapping[str, str] | None] = {}
     for name, at in rows.items():
-        data = running.variables(pipeline, ds, at)
+        data = variables(pipeline, ds, at)
         held = {key: store.hold(value) for key, value in data.items()}
-        group = running.recall(pipeline, {**held, **others}, store)
+        group = running.recall(Work(pipeline, {**held, **others}), store)
         found[name] = {n: one.digest for n, one in held.items()} if group is None else group
     if not _complete(found):
         validate(ds)  # what was found was finite when it was computed
@@ -239,15 +240,16 @@ def _analyse(
     errors: str,
     bar: Progress,
 ) -> running.Result:
-    data = running.loaded(item.data)
+    data = loaded(item.data)
     known, held = item.digests, dict(others)
     for name, value in data.items():
         held[name] = store.hold(value) if known is None else Held(known[name], value)
-    group = running.recall(pipeline, held, store) if known is None else None
+    work = Work(pipeline, held)
+    group = running.recall(work, store) if known is None else None
     if group is not None:
         return running.Result(group)
     try:
-        return running.compute(pipeline, held, store, reporting=errors == "report", tick=bar.step)
+        return running.compute(work, store, reporting=errors == "report", tick=bar.step)
     except running.StepFailed as error:
         raise running.StepFailed(f"spray: category {item.name!r}: {error}") from error.__cause__
 

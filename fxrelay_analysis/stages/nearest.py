@@ -11,11 +11,12 @@ from fxrelay_analysis.threads import one_thread, pieces
 
 Array = np.ndarray[Any, Any]
 TILE: Final = 1000  # samples that are compared with as many at once; powers of 2 turn slowly
+PART: Final = 64  # samples whose features are worked on at once, and stay in the cache
 BLOCK: Final = 1 << 21  # distances, or features, that are held at once
 CACHED: Final = 1 << 17  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
 LOST: Final = 1e-3  # share of two squared norms below which products lose digits of a distance
-SAFE: Final = 250  # powers of 2 that can be squared and summed
+SAFE: Final = 60  # powers of 2 that float32 can square and sum
 
 
 def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
@@ -76,7 +77,7 @@ class Squares:
         self.odd = self.power if abs(self.power) > SAFE else 0
         self.x = np.ldexp(x, -self.odd) if self.odd else x
         self.norms = np.concatenate(
-            [np.vecdot(part, part) for part in map(self._rows, _slices(len(x), 256))]
+            [np.vecdot(part, part) for part in map(self._rows, _slices(len(x), PART))]
         )
 
     def of(self, rows: Array, others: Array) -> Array:
@@ -124,11 +125,12 @@ class _Space:
         self.low = np.empty(x.shape, np.float32)
         norms = np.empty(len(x))
         some = x[:: 1 + len(x) // 256]  # any centre will do: the products cancel less
-        middle = some.mean(axis=0, dtype=np.float64)
-        for part in _slices(len(x), 256):
+        middle = some.mean(axis=0, dtype=np.float64).astype(x.dtype)
+        for part in _slices(len(x), PART):
             centred = x[part] - middle
-            norms[part] = np.vecdot(centred, centred)
-            self.low[part] = np.multiply(centred, 2**0.5 * unit, out=centred)  # products: 2 a.b
+            self.low[part] = centred * (2**0.5 * unit)  # products: 2 a.b
+            wide = centred.astype(np.float64, copy=False)
+            norms[part] = np.vecdot(wide, wide)
         norms *= unit**2
         self.slack = np.finfo(np.float32).eps / 2 * (x.shape[1] + 16)
         self.norms = ((1 - self.slack) * norms).astype(np.float32)
@@ -176,8 +178,8 @@ class _Candidates:
     """The `m` samples with the least bounds for each of some rows, tile by tile.
 
     `who` (rows, m) are their positions, `bound` their bounds, and `limit` (rows,) the greatest of
-    these. The first tile of each row is sorted; from the others only what is below the limit is
-    taken. For all rows, a tile serves its rows and its columns: half of the work.
+    these. Of the first tile of each row only what is below a rough bar is taken, of the others only
+    what is below the limit. For all rows, a tile serves its rows and its columns: half of the work.
     """
 
     def __init__(self, space: _Space, m: int, rows: Array | None, place: Serial | Threads) -> None:
@@ -207,19 +209,10 @@ class _Candidates:
             pairs = list(product(_slices(count, TILE), tiles))
         for (part, other), bound in zip(pairs, place.map(bounds, enumerate(pairs)), strict=True):
             if part == other if rows is None else other.start == 0:
-                self._first(part, bound, other.start)
-                continue
+                self.limit[part] = _bar(bound, m)
             self._below(part, bound, other.start)
-            if rows is None:
+            if rows is None and part != other:
                 self._below(other, bound.T, part.start)
-
-    def _first(self, part: slice, bound: Array, start: int) -> None:
-        """Take the least of the bounds (rows, c)."""
-        best = _least(bound, m := self.who.shape[1])
-        self.bound[part, : best.shape[1]] = np.take_along_axis(bound, best, 1)
-        self.who[part, : best.shape[1]] = best + start
-        if best.shape[1] == m:
-            self.limit[part] = self.bound[part].max(axis=1)
 
     def _below(self, part: slice, bound: Array, start: int) -> None:
         """Take what is below the limits among the bounds (rows, c)."""
@@ -246,8 +239,21 @@ def _where(mask: Array) -> tuple[Array, Array]:
         row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
         return row, column
     column, row = _where(mask.T)
-    order = np.argsort(row, kind="stable")
+    order = np.argsort(row.astype(np.min_scalar_type(len(mask))), kind="stable")  # short: quicker
     return row[order], column[order]
+
+
+def _bar(values: Array, m: int) -> Array:
+    """Return what at least m values of each row are below, or all, and few others (rows,).
+
+    It is what the least of m among 4 m groups do not exceed.
+    """
+    if values.shape[1] < m:
+        return np.full(len(values), np.inf, values.dtype)
+    if (each := values.shape[1] // (4 * m)) > 1:
+        grouped = values[:, : 4 * m * each].reshape(len(values), each, 4 * m)
+        values = grouped.min(axis=1)
+    return np.nextafter(np.partition(values, m - 1, axis=1)[:, m - 1], np.float32(np.inf))
 
 
 def _least(values: Array, m: int) -> Array:

@@ -8,15 +8,16 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def normalized(rows: Array, norm: str, guard: float) -> Array:
-    """Return the rows (n, d) divided by their length; rows of length zero stay zero."""
-    if norm == "none":
-        return rows.copy()
+def normalized(rows: Array, norm: str, guard: float, out: Array | None = None) -> Array:
+    """Return the rows (n, d) divided by their length; rows of length zero stay zero.
+
+    They are new, or in `out`, which may be less precise.
+    """
     if norm == "standardize":
         rows = _centred(rows)
     length = NORMS[norm](rows, guard)
     divisor: Array = np.where(length != 0, length, 1).astype(rows.dtype)
-    return rows / divisor[:, None]
+    return np.divide(rows, divisor[:, None], out=out, casting="same_kind")
 
 
 def _total(rows: Array, guard: float) -> Array:

@@ -1,6 +1,6 @@
 """From relevance to vectors that can be compared: reduce, pool, compress, normalise, flatten."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from fxrelay_analysis.stage import Stage, labelled, variable
 from fxrelay_analysis.stages.norms import NORMS, normalized
 
 Array = np.ndarray[Any, Any]
-BLOCK: Final = 1 << 22  # bytes of samples that are worked on at once
+BLOCK: Final = 1 << 20  # bytes of samples that are worked on at once, and stay in the cache
 #: operation -> how a whole block of pixels becomes one; the same where NaN marks what is not there
 POOLS: Final[dict[str, tuple[Callable[..., Array], Callable[..., Array]]]] = {
     "sum": (np.sum, np.nansum),
@@ -33,7 +33,10 @@ class channel_sum(Stage):
     @staticmethod
     def compute(relevance: xr.DataArray | xr.Dataset) -> xr.DataArray:
         """Return dims (sample, y, x) from (sample, channel, y, x)."""
-        return _summed(checked(relevance, "channel_sum")).copy()
+        array = checked(relevance, "channel_sum")
+        if CHANNEL in array.dims:
+            return array.reduce(_added, CHANNEL, keep_attrs=True)
+        return array.copy()
 
 
 class absolute(Stage):
@@ -74,8 +77,10 @@ class pool(Stage):
         operation: str,
     ) -> xr.DataArray:
         """Return the dims that came in, each shorter by its side of a block (rounded up)."""
-        sides = {CHANNEL: channels, Y: size, X: width or size}
-        return _pooled(checked(relevance, "pool"), sides, operation).copy()
+        array, sides = checked(relevance, "pool"), {CHANNEL: channels, Y: size, X: width or size}
+        lengths = [sides.get(str(dim), 1) for dim in array.dims]
+        resized = {str(d) for d, side in zip(array.dims, lengths, strict=True) if side > 1}
+        return replaced(array, _pooled(array.values, lengths, operation), resized).copy()
 
 
 class compress(Stage):
@@ -93,7 +98,8 @@ class compress(Stage):
     @staticmethod
     def compute(relevance: xr.DataArray | xr.Dataset, *, power: float) -> xr.DataArray:
         """Return sign(r) |r|^power, the dims that came in."""
-        return _compressed(checked(relevance, "compress"), power).copy()
+        array = checked(relevance, "compress")
+        return array.copy(data=_compressed(array.values, power))
 
 
 class normalize(Stage):
@@ -116,7 +122,7 @@ class normalize(Stage):
     def compute(relevance: xr.DataArray | xr.Dataset, *, norm: str, guard: float) -> xr.DataArray:
         """Return the dims that came in, unit 1."""
         array = checked(relevance, "normalize")
-        out = array.copy(data=normalized(_rows(array), norm, guard).reshape(array.shape))
+        out = array.copy(data=normalized(_rows(array.values), norm, guard).reshape(array.shape))
         return out.assign_attrs(_units(array, norm))
 
 
@@ -129,7 +135,9 @@ class flatten(Stage):
     def compute(relevance: xr.DataArray | xr.Dataset) -> xr.DataArray:
         """Return dims (sample, feature)."""
         array = checked(relevance, "flatten")
-        return xr.DataArray(_rows(array), ids(array), (SAMPLE, FEATURE), array.name, array.attrs)
+        return xr.DataArray(
+            _rows(array.values), ids(array), (SAMPLE, FEATURE), array.name, array.attrs
+        )
 
 
 class preprocess(Stage):
@@ -165,20 +173,21 @@ class preprocess(Stage):
         single: bool,
     ) -> xr.DataArray:
         """Return dims (sample, feature), unit 1."""
-        array = checked(relevance, "preprocess")
+        array = _real(relevance, "preprocess")
         side = size or -(-max(array.sizes.get(dim, 1) for dim in (Y, X)) // BLOCKS)
-
-        def vectors(part: xr.DataArray) -> Array:
-            pooled = _pooled(_summed(part), {Y: side, X: side}, "sum")
-            return normalized(_rows(_compressed(pooled, power)), norm, guard)
-
-        out = np.empty(0)
-        for rows in blocks(array.values):
-            part = vectors(array[rows])
+        lengths = [side if dim in (Y, X) else 1 for dim in array.dims if dim != CHANNEL]
+        out, values = np.empty(0), array.values
+        for rows in blocks(values):
+            part = values[rows]
+            if CHANNEL in array.dims:
+                part = _added(part, array.dims.index(CHANNEL))
+            if not np.isfinite(part).all():  # as no sum with NaN or infinity is
+                _need_finite(array, "preprocess")
+            part = _rows(_compressed(_pooled(part, lengths, "sum"), power))
             if rows.start == 0:
                 kind = np.float32 if single and norm != "none" else part.dtype
                 out = np.empty((len(array), part.shape[1]), kind)
-            out[rows] = part
+            normalized(part, norm, guard, out[rows])
         attrs = array.attrs | _units(array, norm)
         whole = xr.DataArray(out, ids(array), (SAMPLE, FEATURE), array.name, attrs)
         return labelled(whole, FEATURE)
@@ -192,6 +201,12 @@ def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
     ValueError
         If it is empty, has no leading dimension sample, or is not finite real numbers.
     """
+    array = _real(data, where)
+    _need_finite(array, where)
+    return array
+
+
+def _real(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
     array = variable(data, RELEVANCE, where)
     if array.dims[:1] != (SAMPLE,) or array.size == 0:
         raise ValueError(
@@ -202,6 +217,10 @@ def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
         raise ValueError(f"{where}: needs real numbers; got {array.dtype}. Use .astype(...).")
     if array.dtype.kind != "f" or array.dtype == np.float16:  # sums of float16 overflow
         array = array.astype(np.promote_types(array.dtype, np.float32))
+    return array.compute()
+
+
+def _need_finite(array: xr.DataArray, where: str) -> None:
     values = array.values
     finite = [np.isfinite(values[rows]).reshape(-1, values[0].size).all(axis=1)
               for rows in blocks(values)]  # fmt: skip
@@ -211,7 +230,6 @@ def checked(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
             f"{where}: needs finite values; got NaN or infinity in {int(bad.sum())} of {bad.size} "
             f"samples, first at position {int(np.argmax(bad))}. Drop them with .isel({SAMPLE}=...)."
         )
-    return array
 
 
 def blocks(values: Array) -> Iterator[slice]:
@@ -239,14 +257,9 @@ def _units(array: xr.DataArray, norm: str) -> dict[str, str]:
     return {"units": array.attrs.get("units", "1") if norm == "none" else "1"}
 
 
-def _rows(array: xr.DataArray) -> Array:
-    """Return values (n, d)."""
-    rows: Array = array.values.reshape(array.sizes[SAMPLE], -1)
-    return rows
-
-
-def _summed(array: xr.DataArray) -> xr.DataArray:
-    return array.reduce(_added, CHANNEL, keep_attrs=True) if CHANNEL in array.dims else array
+def _rows(values: Array) -> Array:
+    """Return values (n, ...) as rows (n, d)."""
+    return values.reshape(len(values), -1)
 
 
 def _added(values: Array, axis: int) -> Array:
@@ -257,23 +270,18 @@ def _added(values: Array, axis: int) -> Array:
     return np.einsum(values, range(last + 1), [a for a in range(last + 1) if a != axis])
 
 
-def _compressed(array: xr.DataArray, power: float) -> xr.DataArray:
-    if power == 1:
-        return array
-    return _keep(lambda r: np.copysign(np.abs(r) ** power, r), array)
+def _compressed(values: Array, power: float) -> Array:
+    return values if power == 1 else np.copysign(np.abs(values) ** power, values)
 
 
-def _pooled(array: xr.DataArray, sides: Mapping[str, int], operation: str) -> xr.DataArray:
-    """Reduce blocks of the given sides; dimensions that are not there, or of side 1, stay."""
-    sides = {dim: side for dim, side in sides.items() if dim in array.dims and side > 1}
-    if not sides:
-        return array
-    values, blocks = array.values, [sides.get(str(dim), 1) for dim in array.dims]
-    gaps = [-length % side for length, side in zip(values.shape, blocks, strict=True)]
+def _pooled(values: Array, lengths: Sequence[int], operation: str) -> Array:
+    """Reduce blocks of so many elements along each axis."""
+    if max(lengths) == 1:
+        return values
+    gaps = [-n % length for n, length in zip(values.shape, lengths, strict=True)]
     reduce = POOLS[operation][any(gaps)]
     if any(gaps):
         values = np.pad(values, [(0, gap) for gap in gaps], constant_values=np.nan)
-    shape = [n for length, side in zip(values.shape, blocks, strict=True)
-             for n in (length // side, side)]  # fmt: skip
-    reduced = reduce(values.reshape(shape), axis=tuple(range(1, len(shape), 2)))
-    return replaced(array, reduced, set(sides))
+    shape = [k for n, length in zip(values.shape, lengths, strict=True)
+             for k in (n // length, length)]  # fmt: skip
+    return reduce(values.reshape(shape), axis=tuple(range(1, len(shape), 2)))
