@@ -1,5 +1,6 @@
 """Arrays in a netCDF4 file and back, bit by bit: xarray's own way costs ten times as much."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ Array = np.ndarray[Any, Any]
 Variables = Mapping[str, tuple[tuple[str, ...], Array]]
 #: netCDF crashes when two threads of a process use it
 NETCDF: Final = threading.Lock()
+PLAIN: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 META: Final = "fxrelay_store"
 CHECKSUM: Final = "fxrelay_checksum"
 #: text, and group -> name -> values
@@ -81,6 +83,14 @@ def _read_file(path: Path) -> Content:
     if _checksum(text, groups) != checksum:
         raise ValueError(f"{str(path)!r} is damaged.")
     return text, groups
+
+
+def lasting(variables: Variables) -> bool:
+    """Tell whether netCDF surely keeps these as they are: numbers, under names that it allows."""
+    return all(
+        values.dtype.kind in "iuf" and values.size and all(map(PLAIN.fullmatch, (name, *dims)))
+        for name, (dims, values) in variables.items()
+    )
 
 
 def text(path: Path, name: str = META) -> str:

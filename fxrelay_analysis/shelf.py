@@ -79,13 +79,24 @@ class Shelf:
         except Exception:  # whatever a damaged file raises, it counts as missing
             return None
 
-    def write(self, label: str, key: str, full: Key, result: Labelled, flush: bool) -> Entry:
-        """Write a result; wait for the disk where `flush` says so."""
+    def write(
+        self, label: str, key: str, full: Key, result: Labelled, flush: bool
+    ) -> tuple[Entry, Labelled | None]:
+        """Write a result, wait for the disk where `flush` says so, and return what readers get.
+
+        Only what netCDF might change is read back for that.
+        """
         value = digest(result)
-        path = self.place(label, key) / f"{key}-{value}{SUFFIX}"
+        entry = Entry(self.place(label, key) / f"{key}-{value}{SUFFIX}", value)
         packed = pack(result, {"key": full, "digest": value})
-        netcdf.write(path, packed.text, packed.groups, flush=flush)
-        return Entry(path, value)
+        netcdf.write(entry.path, packed.text, packed.groups, flush=flush)
+        if not all(map(netcdf.lasting, packed.groups.values())):
+            return entry, self.read(entry, full)
+        arrays = {
+            path: {name: values for name, (_, values) in variables.items()}
+            for path, variables in packed.groups.items()
+        }
+        return entry, unpack(facts(packed.text), arrays)
 
     def make_room(self, entry: Entry) -> None:
         """Remove what was used least recently where `entry` made too many bytes."""

@@ -141,12 +141,15 @@ def labelled(array: xr.DataArray, name: str) -> xr.DataArray:
 
 def _in_c_order(data: Any) -> Any:
     if isinstance(data, xr.DataArray):
-        plain = isinstance(data.data, np.ndarray) and not data.data.flags.c_contiguous
-        return data.copy(data=np.ascontiguousarray(data.data)) if plain else data
+        return data.copy(data=np.ascontiguousarray(data.data)) if _turned(data) else data
     if isinstance(data, xr.Dataset):
-        turned = {name: _in_c_order(data[name]) for name in data.data_vars}
-        return data.assign({n: new for n, new in turned.items() if new.data is not data[n].data})
+        turned = [name for name in data.data_vars if _turned(data.variables[name])]
+        return data.assign({name: _in_c_order(data[name]) for name in turned}) if turned else data
     return data
+
+
+def _turned(data: xr.DataArray | xr.Variable) -> bool:
+    return isinstance(data.data, np.ndarray) and not data.data.flags.c_contiguous
 
 
 def fault(parameter: param.Parameter, value: Any) -> str:

@@ -232,14 +232,11 @@ class Store:
             return self.hold(result)
         problem = "its content does not survive the file"
         try:
-            entry = self._shelf.write(label, key_digest(key), key, result, flush)
-            value = self._read(entry, key)
-            if digest(value) == entry.digest:
+            entry, value = self._shelf.write(label, key_digest(key), key, result, flush)
+            if value is not None and digest(value) == entry.digest:
                 self._shelf.make_room(entry)
-                return Held(entry.digest, value)
+                return Held(entry.digest, self._known.add(value, entry.digest))
             entry.path.unlink()
-        except Damaged:
-            pass
         except Exception as error:  # a full disk or an odd type must not cost the result
             problem = str(error)
         warnings.warn(

@@ -49,7 +49,7 @@ def eigenpairs(
         values, vectors = _by_part(shifted, count, tolerance)
     values = shifted.shift - values
     order = np.argsort(values, kind="stable")
-    vectors = vectors[:, order] * shifted.back[:, None]
+    vectors = np.ascontiguousarray(vectors[:, order] * shifted.back[:, None])
     return values[order], oriented(vectors / np.linalg.norm(vectors, axis=0))
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import unicodedata
 import warnings
 
 import numpy as np
@@ -55,6 +56,20 @@ def test_a_result_that_no_file_keeps_is_returned_with_a_warning(store, data):
     with pytest.warns(UserWarning, match="Store: needs to write odd to .*is returned but not kept"):
         result = store.cache(odd)(data)
     assert result.identical(odd(data))
+
+
+@pytest.mark.parametrize(
+    "ds",
+    [
+        xr.Dataset({unicodedata.normalize("NFD", "é"): ("d", np.arange(3.0))}),
+        xr.Dataset({"text": ("d", np.array(["a\0b"], object))}),
+    ],
+)
+def test_what_a_file_would_change_is_read_back_and_not_kept(store, ds):
+    with pytest.warns(UserWarning, match="its content does not survive the file"):
+        held = store.keep("odd", {"key": 1}, ds)
+    assert held.value.identical(ds)
+    assert not _files(store)
 
 
 def test_a_full_disk_costs_no_result(store, data, monkeypatch):
