@@ -28,7 +28,8 @@ def joined(group: xr.Dataset, step: Step, result: xr.Dataset | xr.DataArray) -> 
     if step.suffix:
         part = part.rename({name: f"{name}_{step.suffix}" for name in part.data_vars})
     ending = step.suffix or step.name
-    part = part.rename({name: f"{name}_{ending}" for name in _others(group, part)})
+    if others := _others(group, part):
+        part = part.rename({name: f"{name}_{ending}" for name in others})
     taken = [str(n) for n in [*part.data_vars, *_others(group, part)] if n in group.variables]
     if taken:
         raise ValueError(

@@ -119,14 +119,16 @@ def background(
     data = loaded(variables(steps, ds, rows))
     held = {name: store.hold(value) for name, value in data.items()}
 
+    work = Work(steps, held)
+
     @cache
     def key() -> str:
-        return digest([Work(steps, held).key, categories_of])
+        return digest([work.key, categories_of])
 
     @cache
     def results() -> Mapping[str, Held]:
         with one_thread():
-            return _undamaged(lambda place: _results(steps, held, place), store)
+            return _undamaged(lambda place: _results(work, place), store)
 
     def one(name: str) -> Held:
         known = {CATEGORY: (SAMPLE, categories_of)}
@@ -195,9 +197,7 @@ def compute(
         If a step fails and `reporting` is false.
     """
     with one_thread():
-        done = _undamaged(
-            lambda place: _steps(work.pipeline, work.held, place, reporting, tick), store
-        )
+        done = _undamaged(lambda place: _steps(work, place, reporting, tick), store)
     if done.group.attrs.get("failed") or store.path is None:
         return done
     return Result(store.keep(RUNS, work.key, done.group).value)
@@ -216,22 +216,19 @@ def _undamaged(work: Callable[[Store], T], store: Store) -> T:
     return work(Store(None))
 
 
-def _steps(
-    pipeline: Pipeline, held: Mapping[str, Held], store: Store, reporting: bool, tick: Tick
-) -> Result:
-    group, failed = _empty(held), dict[str, Exception]()
+def _steps(work: Work, store: Store, reporting: bool, tick: Tick) -> Result:
+    group, failed = _empty(work.held), dict[str, Exception]()
 
     def show(step: Step, done: Held) -> None:
         nonlocal group
         group = joined(group, step, done.value) if step.shown else group
 
-    _results(pipeline, held, store, show, failed if reporting else None, tick)
+    _results(work, store, show, failed if reporting else None, tick)
     return _noted(describe(group), failed)
 
 
 def _results(
-    pipeline: Pipeline,
-    held: Mapping[str, Held],
+    work: Work,
     store: Store,
     each: Callable[[Step, Held], None] = lambda step, done: None,
     failed: dict[str, Exception] | None = None,
@@ -244,12 +241,13 @@ def _results(
     StepFailed
         If a step fails and nobody collects what `failed`.
     """
-    results = dict(held)
-    for step in pipeline.order:
+    results = dict(work.held)
+    for step in work.pipeline.order:
         if not set(step.inputs) - set(results):
             try:
                 inputs = [results[name] for name in step.inputs]
-                done = store.result(step.stage, inputs, step.parameters, worth)
+                key = work.keys[step.name] if store.path else None
+                done = store.result(step.stage, inputs, step.parameters, worth, key)
                 each(step, done)
                 results[step.name] = done
             except Damaged:

@@ -196,6 +196,7 @@ class Store:
         inputs: Sequence[Held],
         parameters: Mapping[str, Any],
         worth: Worth | None = None,
+        key: Key | None = None,
     ) -> Held:
         """Return the result of a stage, looked up or else computed.
 
@@ -208,10 +209,13 @@ class Store:
             Tells from seconds and bytes whether a result is worth a file; by default every one is.
             Where it is given, it is a step of a run that is kept as a whole, and nobody waits
             until it is on the disk.
+        key : key, optional
+            Its key with whatever inputs, where it is known.
         """
         if self._shelf is None:
             return self.hold(stage(*[item.value for item in inputs], **parameters))
-        key = stage_key(stage, [item.digest for item in inputs], parameters)
+        key = key or stage_key(stage, (), parameters)
+        key = key | {"inputs": [item.digest for item in inputs]}
         if (found := self.recall(stage.__name__, key)) is not None:
             return found
         values = [item.value for item in inputs]

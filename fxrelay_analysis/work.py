@@ -31,13 +31,17 @@ class Work:
     held: Mapping[str, Held]
 
     @cached_property
+    def keys(self) -> dict[str, Key]:
+        """The key of each step, but for the content of its inputs."""
+        return {s.name: stage_key(s.stage, (), s.parameters) for s in self.pipeline.order}
+
+    @cached_property
     def key(self) -> Key:
         """The key of the whole run: every step with its key, and the content of what it takes."""
         steps = [
-            [step.name, list(step.inputs), step.shown, step.suffix,
-             stage_key(step.stage, (), step.parameters)]
+            [step.name, list(step.inputs), step.shown, step.suffix, self.keys[step.name]]
             for step in self.pipeline.order
-        ]  # fmt: skip
+        ]
         taken = (*self.pipeline.variables, *self.pipeline.backgrounds)
         inputs = [[name, self.held[name].digest] for name in taken]
         return {"steps": steps, "inputs": inputs, "code": code_digest(joined)}

@@ -181,14 +181,14 @@ PREFIXES: Final[Mapping[str, tuple[str, str]]] = {
 def describe(ds: xr.Dataset) -> xr.Dataset:
     """Return a copy of `ds` whose known variables carry ``long_name`` and ``units``."""
     out = ds.copy()
-    for name in map(str, out.variables):
-        if (known := VARIABLES.get(name) or _by_prefix(name)) is None:
+    for name, variable in out.variables.items():
+        if (known := VARIABLES.get(str(name)) or _by_prefix(str(name))) is None:
             continue
         long_name, units = known
         known_attrs = {"long_name": long_name, "units": units}
-        if out[name].dtype.kind in "mM":
+        if variable.dtype.kind in "mM":
             del known_attrs["units"]  # files keep the unit of a date there
-        out[name].attrs = known_attrs | out[name].attrs
+        variable.attrs = known_attrs | variable.attrs
     return out
 
 

@@ -217,7 +217,7 @@ def _real(data: xr.DataArray | xr.Dataset, where: str) -> xr.DataArray:
         raise ValueError(f"{where}: needs real numbers; got {array.dtype}. Use .astype(...).")
     if array.dtype.kind != "f" or array.dtype == np.float16:  # sums of float16 overflow
         array = array.astype(np.promote_types(array.dtype, np.float32))
-    return array.compute()
+    return array
 
 
 def _need_finite(array: xr.DataArray, where: str) -> None:
