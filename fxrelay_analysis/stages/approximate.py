@@ -24,7 +24,7 @@ def approximate(x: Array, k: int, seed: int) -> tuple[Array, Array]:
     """
     descent = _pynndescent()
     squares, m = Squares(x), k + 1 + MARGIN
-    low = np.ldexp(x, -squares.power).astype(np.float32)
+    low = squares.x.astype(np.float32, copy=False)
     found = descent(low, "euclidean", n_neighbors=m, random_state=seed, low_memory=True,
                     compressed=False).neighbor_graph[0]  # fmt: skip
     del low

@@ -16,7 +16,8 @@ BLOCK: Final = 1 << 21  # distances, or features, that are held at once
 CACHED: Final = 1 << 17  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
 LOST: Final = 1e-3  # share of two squared norms below which products lose digits of a distance
-SAFE: Final = 60  # powers of 2 that float32 can square and sum
+SAFE: Final = 48  # powers of 2 that float32 can square and sum
+FAR: Final = 0.9  # share of the squared norms that a centre has, above which products lose digits
 
 
 def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
@@ -39,9 +40,9 @@ def nearest(x: Array, k: int, rows: Array | None = None) -> tuple[Array, Array]:
         which = np.arange(len(x)) if rows is None else rows
 
         def ranked(part: slice) -> tuple[Array, Array]:
-            index, square = space.ranked(which[part], found.who[part], found.bound[part], k)
+            index, square = space.ranked(which[part], found.who[part], 2 * found.half[part], k)
             if found.who.shape[1] < len(x) - 1:
-                space.mend(which[part], found.limit[part], index, square)
+                space.mend(which[part], 2 * found.limit[part], index, square)
             return index, np.ldexp(np.sqrt(square), space.squares.power)
 
         parts = list(_slices(len(which), max(1, BLOCK // max(x.shape))))
@@ -66,16 +67,18 @@ def nearest_by(
 
 
 class Squares:
-    """Squared distances of rows of x (n, d), float64, times 4^-power, where |x| < 2^power.
+    """Squared distances of rows of x (n, d), float64, times 4^-power.
+
+    The power is 0 unless squares of the values could over- or underflow float32.
 
     They are |a|^2 + |b|^2 - 2 a.b, and |a - b|^2, which takes twice as long, where less than the
     share `LOST` of the norms is left: at most d / `LOST` roundings of float64 are between them.
     """
 
     def __init__(self, x: Array) -> None:
-        self.power = scale_of(x)
-        self.odd = self.power if abs(self.power) > SAFE else 0
-        self.x = np.ldexp(x, -self.odd) if self.odd else x
+        power = scale_of(x)
+        self.power = power if abs(power) > SAFE else 0
+        self.x = np.ldexp(x, -self.power) if self.power else x
         self.norms = np.concatenate(
             [np.vecdot(part, part) for part in map(self._rows, _slices(len(x), PART))]
         )
@@ -94,7 +97,7 @@ class Squares:
             at = row[part], column[part]
             apart = self._rows(others[at]) - self._rows(rows[row[part]])
             square[at] = np.vecdot(apart, apart)
-        return np.ldexp(square, 2 * (self.odd - self.power), out=square)
+        return square
 
     def _rows(self, which: Any) -> Array:
         return self.x[which].astype(np.float64, copy=False)
@@ -112,31 +115,27 @@ def scale_of(x: Array) -> int:
 
 
 class _Space:
-    """Samples, and beside them centred float32 ones whose products bound distances from below.
+    """Samples, and float32 ones whose products bound half their squared distances from below.
 
     With u the unit roundoff of float32, a product of d terms, the rounding of its factors and the
     sums err by at most u (d + 16) (|a|^2 + |b|^2) in |a|^2 + |b|^2 - 2 a.b (Higham 2002, section
-    3.1), so shrinking the squared norms by that much gives a bound that no distance is below.
+    3.1), so shrinking the squared norms by that much gives a bound that no distance is below. Any
+    centre will do, and none where the samples lie around 0.
     """
 
     def __init__(self, x: Array) -> None:
         self.squares = Squares(x)
-        x, unit = self.squares.x, 2.0 ** (self.squares.odd - self.squares.power)
-        self.low = np.empty(x.shape, np.float32)
-        norms = np.empty(len(x))
-        some = x[:: 1 + len(x) // 256]  # any centre will do: the products cancel less
-        middle = some.mean(axis=0, dtype=np.float64).astype(x.dtype)
-        for part in _slices(len(x), PART):
-            centred = x[part] - middle
-            self.low[part] = centred * (2**0.5 * unit)  # products: 2 a.b
-            wide = centred.astype(np.float64, copy=False)
-            norms[part] = np.vecdot(wide, wide)
-        norms *= unit**2
+        self.low, norms = self.squares.x, self.squares.norms
+        step = 1 + len(x) // 256
+        middle = self.low[::step].mean(axis=0, dtype=np.float64).astype(x.dtype)
+        far = np.square(middle, dtype=np.float64).sum() > FAR * norms[::step].mean()
+        if far or x.dtype != np.float32:
+            self.low, norms = _centred(self.low, middle)
         self.slack = np.finfo(np.float32).eps / 2 * (x.shape[1] + 16)
-        self.norms = ((1 - self.slack) * norms).astype(np.float32)
+        self.norms = ((1 - self.slack) / 2 * norms).astype(np.float32)
 
     def bounds(self, rows: Any, others: Any, memory: Array | None = None) -> Array:
-        """Return bounds of the squared distances of two sets of samples, in `memory` if given."""
+        """Return bounds of half the squared distances of two sets, in `memory` if given."""
         a, b = self.low[rows], self.low[others]
         out = None if memory is None else memory[: len(a) * len(b)].reshape(len(a), len(b))
         found: Array = np.matmul(a, b.T, out=out)
@@ -151,7 +150,7 @@ class _Space:
         """
         order = np.argsort(bound, axis=1)
         who, bound = np.take_along_axis(who, order, 1), np.take_along_axis(bound, order, 1)
-        norms = self.norms.astype(np.float64)
+        norms = 2 * self.norms.astype(np.float64)
         most = bound + 2.01 * self.slack * (norms[who] + norms[rows, None])
         last = np.partition(most, k - 1, axis=1)[:, k - 1 : k]
         square = np.full(who.shape, np.inf)
@@ -167,17 +166,28 @@ class _Space:
         `limit` (m,) is the greatest bound of a candidate; nobody else has a lesser one.
         """
         for at in np.flatnonzero(square[:, -1] > limit):
-            bound = self.bounds(rows[at : at + 1], slice(None))[0]
+            bound = 2 * self.bounds(rows[at : at + 1], slice(None))[0]
             bound[rows[at]] = np.inf
             others = np.flatnonzero(bound <= square[at, -1])[None]
             all_of = self.squares.of(rows[at : at + 1], others)
             index[at], square[at] = least(others, all_of, index.shape[1])
 
 
+def _centred(x: Array, middle: Array) -> tuple[Array, Array]:
+    """Return x (n, d) - middle (d,) in float32, and squared norms (n,) float64."""
+    low, norms = np.empty(x.shape, np.float32), np.empty(len(x))
+    for part in _slices(len(x), PART):
+        centred = x[part] - middle
+        low[part] = centred
+        wide = centred.astype(np.float64, copy=False)
+        norms[part] = np.vecdot(wide, wide)
+    return low, norms
+
+
 class _Candidates:
     """The `m` samples with the least bounds for each of some rows, tile by tile.
 
-    `who` (rows, m) are their positions, `bound` their bounds, and `limit` (rows,) the greatest of
+    `who` (rows, m) are their positions, `half` their bounds, and `limit` (rows,) the greatest of
     these. Of the first tile of each row only what is below a rough bar is taken, of the others only
     what is below the limit. For all rows, a tile serves its rows and its columns: half of the work.
     """
@@ -186,7 +196,7 @@ class _Candidates:
         n = len(space.low)
         count = n if rows is None else len(rows)
         self.who = np.zeros((count, m), np.int32)
-        self.bound = np.full((count, m), np.inf, np.float32)
+        self.half = np.full((count, m), np.inf, np.float32)
         self.limit = np.full(count, np.inf, np.float32)
         # a tile's memory is free when so many later ones are asked for as `place` has workers
         memory = [
@@ -225,12 +235,12 @@ class _Candidates:
         values = np.full((len(rows), m + count.max()), np.inf, np.float32)
         who = np.zeros(values.shape, np.int32)
         rows += part.start
-        values[:, :m], who[:, :m] = self.bound[rows], self.who[rows]
+        values[:, :m], who[:, :m] = self.half[rows], self.who[rows]
         values[at, place], who[at, place] = bound[row, column], column + start
         best = _least(values, m)
-        self.bound[rows] = np.take_along_axis(values, best, 1)
+        self.half[rows] = np.take_along_axis(values, best, 1)
         self.who[rows] = np.take_along_axis(who, best, 1)
-        self.limit[rows] = self.bound[rows].max(axis=1)
+        self.limit[rows] = self.half[rows].max(axis=1)
 
 
 def _where(mask: Array) -> tuple[Array, Array]:
