@@ -54,6 +54,16 @@ def test_far_from_the_origin_rounding_hides_no_neighbour():
     check(x, 7)
 
 
+@pytest.mark.parametrize("away", [0.0, 0.5, 1.0, 3.0, 30.0, 1e3])
+@pytest.mark.parametrize("power", [-140, -60, 0, 40, 60, 110])
+def test_neither_the_centre_nor_the_unit_matters_in_float32(away, power):
+    x = (away + np.random.default_rng(1).normal(size=(150, 30))).astype(np.float32)
+    index, distance = nearest(np.ldexp(x, power), 6)
+    expected = brute(np.ldexp(x, power).astype(np.float64), 6)
+    np.testing.assert_array_equal(index, expected[0])
+    np.testing.assert_allclose(distance, expected[1], rtol=1e-9)
+
+
 def test_blocks_do_not_change_the_result(monkeypatch):
     x = np.random.default_rng(0).normal(size=(101, 6))
     whole = nearest(x, 4)
