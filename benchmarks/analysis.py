@@ -226,7 +226,7 @@ def main() -> None:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=int, default=[64, 2000, 5000, 8000])
-    parser.add_argument("--repeats", type=int, default=3, help="processes, and warm runs in each")
+    parser.add_argument("--repeats", type=int, default=5, help="processes, and warm runs in each")
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2], help="of each side")
     parser.add_argument("--large", action="store_true", help="measure many samples instead")
     parser.add_argument("--many", type=int, nargs=2, default=[50_000, 1_000_000],

@@ -49,8 +49,9 @@ def eigenpairs(
         values, vectors = _by_part(shifted, count, tolerance)
     values = shifted.shift - values
     order = np.argsort(values, kind="stable")
-    vectors = np.ascontiguousarray(vectors[:, order] * shifted.back[:, None])
-    return values[order], oriented(vectors / np.linalg.norm(vectors, axis=0))
+    vectors = vectors[:, order] * shifted.back[:, None]
+    vectors = oriented(vectors / np.linalg.norm(vectors, axis=0))
+    return values[order], np.ascontiguousarray(vectors)  # as every stage that takes them wants
 
 
 def parts(weights: csr_array) -> Array:
