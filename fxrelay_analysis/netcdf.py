@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 Variables = Mapping[str, tuple[tuple[str, ...], Array]]
 #: netCDF crashes when two threads of a process use it
 NETCDF: Final = threading.Lock()
-PLAIN: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+PLAIN: Final = re.compile("[A-Za-z_][A-Za-z0-9_]{,99}")
 META: Final = "fxrelay_store"
 CHECKSUM: Final = "fxrelay_checksum"
 #: text, and group -> name -> values
@@ -85,11 +85,11 @@ def _read_file(path: Path) -> Content:
     return text, groups
 
 
-def lasting(variables: Variables) -> bool:
-    """Tell whether netCDF surely keeps these as they are: numbers, under names that it allows."""
-    return all(
+def lasting(groups: Mapping[str, Variables]) -> bool:
+    """Tell whether netCDF surely keeps these: numbers in one group, under names that it allows."""
+    return groups.keys() == {"/"} and all(
         values.dtype.kind in "iuf" and values.size and all(map(PLAIN.fullmatch, (name, *dims)))
-        for name, (dims, values) in variables.items()
+        for name, (dims, values) in groups["/"].items()
     )
 
 
@@ -131,7 +131,7 @@ def _read(variable: Any) -> Array:
 
 def _checksum(text: str, groups: Mapping[str, Mapping[str, Array]]) -> str:
     hasher = xxh3_128(text.encode())
-    for where, variables in groups.items():
+    for where, variables in sorted(groups.items()):  # a file has them in another order
         for name, values in variables.items():
             head = [where, name, values.dtype.str, list(values.shape)]
             hasher.update(canonical.text(head).encode())

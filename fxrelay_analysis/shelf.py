@@ -7,6 +7,7 @@ be known without reading it. It is checked when it is read; what does not match 
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -90,13 +91,12 @@ class Shelf:
         entry = Entry(self.place(label, key) / f"{key}-{value}{SUFFIX}", value)
         packed = pack(result, {"key": full, "digest": value})
         netcdf.write(entry.path, packed.text, packed.groups, flush=flush)
-        if not all(map(netcdf.lasting, packed.groups.values())):
+        if not netcdf.lasting(packed.groups):
             return entry, self.read(entry, full)
-        arrays = {
-            path: {name: values for name, (_, values) in variables.items()}
-            for path, variables in packed.groups.items()
-        }
-        return entry, unpack(facts(packed.text), arrays)
+        arrays = {name: values for name, (_, values) in packed.groups["/"].items()}
+        with suppress(Exception):  # as in `read`: not even a sound file could be read
+            return entry, unpack(facts(packed.text), {"/": arrays})
+        return entry, None
 
     def make_room(self, entry: Entry) -> None:
         """Remove what was used least recently where `entry` made too many bytes."""

@@ -24,7 +24,8 @@ def approximate(x: Array, k: int, seed: int) -> tuple[Array, Array]:
     """
     descent = _pynndescent()
     squares, m = Squares(x), k + 1 + MARGIN
-    low = squares.x.astype(np.float32, copy=False)
+    power = squares.odd - squares.power
+    low = (np.ldexp(squares.x, power) if power else squares.x).astype(np.float32, copy=False)
     found = descent(low, "euclidean", n_neighbors=m, random_state=seed, low_memory=True,
                     compressed=False).neighbor_graph[0]  # fmt: skip
     del low

@@ -17,6 +17,7 @@ CACHED: Final = 1 << 17  # features of candidates that are compared at once
 EXTRA: Final = 5  # candidates beside the k nearest
 LOST: Final = 1e-3  # share of two squared norms below which products lose digits of a distance
 SAFE: Final = 48  # powers of 2 that float32 can square and sum
+SAFE_WIDE: Final = 250  # powers of 2 that float64 can
 FAR: Final = 0.9  # share of the squared norms that a centre has, above which products lose digits
 
 
@@ -78,7 +79,8 @@ class Squares:
     def __init__(self, x: Array) -> None:
         power = scale_of(x)
         self.power = power if abs(power) > SAFE else 0
-        self.x = np.ldexp(x, -self.power) if self.power else x
+        self.odd = power if abs(power) > SAFE_WIDE else 0
+        self.x = np.ldexp(x, -self.odd) if self.odd else x
         self.norms = np.concatenate(
             [np.vecdot(part, part) for part in map(self._rows, _slices(len(x), PART))]
         )
@@ -97,7 +99,7 @@ class Squares:
             at = row[part], column[part]
             apart = self._rows(others[at]) - self._rows(rows[row[part]])
             square[at] = np.vecdot(apart, apart)
-        return square
+        return np.ldexp(square, 2 * (self.odd - self.power), out=square)
 
     def _rows(self, which: Any) -> Array:
         return self.x[which].astype(np.float64, copy=False)
@@ -119,20 +121,23 @@ class _Space:
 
     With u the unit roundoff of float32, a product of d terms, the rounding of its factors and the
     sums err by at most u (d + 16) (|a|^2 + |b|^2) in |a|^2 + |b|^2 - 2 a.b (Higham 2002, section
-    3.1), so shrinking the squared norms by that much gives a bound that no distance is below. Any
-    centre will do, and none where the samples lie around 0.
+    3.1), and by the least number of float32 for each term that is about as small: shrinking the
+    squared norms by that much gives a bound that is below every distance. Any centre will do, and
+    none where the samples lie around 0.
     """
 
     def __init__(self, x: Array) -> None:
         self.squares = Squares(x)
         self.low, norms = self.squares.x, self.squares.norms
         step = 1 + len(x) // 256
-        middle = self.low[::step].mean(axis=0, dtype=np.float64).astype(x.dtype)
-        far = np.square(middle, dtype=np.float64).sum() > FAR * norms[::step].mean()
-        if far or x.dtype != np.float32:
-            self.low, norms = _centred(self.low, middle)
-        self.slack = np.finfo(np.float32).eps / 2 * (x.shape[1] + 16)
-        self.norms = ((1 - self.slack) / 2 * norms).astype(np.float32)
+        middle = self.low[::step].mean(axis=0, dtype=np.float64)
+        far = middle @ middle > FAR * norms[::step].mean()
+        if far or self.squares.power or x.dtype != np.float32:
+            unit = 2.0 ** (self.squares.odd - self.squares.power)
+            self.low, norms = _centred(self.low, middle, unit)
+        kind, terms = np.finfo(np.float32), x.shape[1] + 16
+        self.slack, self.lost = terms * kind.eps / 2, terms * float(kind.smallest_subnormal)
+        self.norms = ((1 - self.slack) / 2 * norms - self.lost).astype(np.float32)
 
     def bounds(self, rows: Any, others: Any, memory: Array | None = None) -> Array:
         """Return bounds of half the squared distances of two sets, in `memory` if given."""
@@ -150,8 +155,8 @@ class _Space:
         """
         order = np.argsort(bound, axis=1)
         who, bound = np.take_along_axis(who, order, 1), np.take_along_axis(bound, order, 1)
-        norms = 2 * self.norms.astype(np.float64)
-        most = bound + 2.01 * self.slack * (norms[who] + norms[rows, None])
+        norms = 2 / (1 - self.slack) * (self.norms.astype(np.float64) + self.lost)
+        most = bound + 2.01 * self.slack * (norms[who] + norms[rows, None]) + 8 * self.lost
         last = np.partition(most, k - 1, axis=1)[:, k - 1 : k]
         square = np.full(who.shape, np.inf)
         square[:, :k] = self.squares.of(rows, who[:, :k])
@@ -173,14 +178,13 @@ class _Space:
             index[at], square[at] = least(others, all_of, index.shape[1])
 
 
-def _centred(x: Array, middle: Array) -> tuple[Array, Array]:
-    """Return x (n, d) - middle (d,) in float32, and squared norms (n,) float64."""
+def _centred(x: Array, middle: Array, unit: float) -> tuple[Array, Array]:
+    """Return unit (x (n, d) - middle (d,)) in float32, and squared norms (n,) float64."""
     low, norms = np.empty(x.shape, np.float32), np.empty(len(x))
     for part in _slices(len(x), PART):
-        centred = x[part] - middle
+        centred = (x[part] - middle) * unit
+        norms[part] = np.vecdot(centred, centred)
         low[part] = centred
-        wide = centred.astype(np.float64, copy=False)
-        norms[part] = np.vecdot(wide, wide)
     return low, norms
 
 

@@ -99,7 +99,7 @@ class compress(Stage):
     def compute(relevance: xr.DataArray | xr.Dataset, *, power: float) -> xr.DataArray:
         """Return sign(r) |r|^power, the dims that came in."""
         array = checked(relevance, "compress")
-        return array.copy(data=_compressed(array.values, power))
+        return array.copy(data=_compressed(array.values, power)).copy()
 
 
 class normalize(Stage):
@@ -185,7 +185,7 @@ class preprocess(Stage):
                 _need_finite(array, "preprocess")
             part = _rows(_compressed(_pooled(part, lengths, "sum"), power))
             if rows.start == 0:
-                kind = np.float32 if single and norm != "none" else part.dtype
+                kind = np.float32 if single and norm != "none" else part.dtype.newbyteorder("=")
                 out = np.empty((len(array), part.shape[1]), kind)
             normalized(part, norm, guard, out[rows])
         attrs = array.attrs | _units(array, norm)

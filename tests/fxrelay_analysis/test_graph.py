@@ -64,6 +64,24 @@ def test_neither_the_centre_nor_the_unit_matters_in_float32(away, power):
     np.testing.assert_allclose(distance, expected[1], rtol=1e-9)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_empty_samples_are_ordered_by_position(share, dtype):
+    random = np.random.default_rng(2)
+    x = random.normal(size=(1200, 4)).astype(dtype)
+    x[random.random(len(x)) < share] = 0
+    np.testing.assert_array_equal(nearest(x, 3)[0], brute(x.astype(np.float64), 3)[0])
+
+
+@pytest.mark.parametrize("bulk", [2.0**-140, 2.0**-80, 2.0**-74, 2.0**-66, 1e-9, 1e-3])
+@pytest.mark.parametrize("outlier", [2.0**-49, 1e-6, 1.0, 1e16, 1e30])
+def test_an_outlier_of_any_size_costs_no_neighbour(bulk, outlier):
+    x = (bulk * np.random.default_rng(3).normal(size=(300, 20))).astype(np.float32)
+    x[7] = outlier
+    expected = brute(x.astype(np.float64), 5)
+    np.testing.assert_allclose(nearest(x, 5)[1], expected[1], rtol=1e-9)
+
+
 def test_blocks_do_not_change_the_result(monkeypatch):
     x = np.random.default_rng(0).normal(size=(101, 6))
     whole = nearest(x, 4)

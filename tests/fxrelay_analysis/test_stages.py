@@ -206,6 +206,7 @@ def test_absolute_and_compress():
     rows = xr.DataArray([[4.0, -9.0]], dims=("sample", "feature"))
     np.testing.assert_array_equal(stages.absolute(rows), [[4, 9]])
     np.testing.assert_array_equal(stages.compress(rows), [[2, -3]])
+    assert not np.shares_memory(stages.compress(rows, power=1), rows)
 
 
 def test_nan_relevance_is_refused():

@@ -63,6 +63,9 @@ def test_a_result_that_no_file_keeps_is_returned_with_a_warning(store, data):
     [
         xr.Dataset({unicodedata.normalize("NFD", "é"): ("d", np.arange(3.0))}),
         xr.Dataset({"text": ("d", np.array(["a\0b"], object))}),
+        xr.Dataset({256 * "n": ("d", np.arange(3.0))}),
+        xr.DataTree.from_dict({unicodedata.normalize("NFD", "é"): xr.Dataset({"v": ("d", [1.0])})}),
+        xr.Dataset({"a": ("x", [1.0, 2.0])}, {"q": (("q", "x"), np.ones((3, 2)))}),
     ],
 )
 def test_what_a_file_would_change_is_read_back_and_not_kept(store, ds):
@@ -70,6 +73,13 @@ def test_what_a_file_would_change_is_read_back_and_not_kept(store, ds):
         held = store.keep("odd", {"key": 1}, ds)
     assert held.value.identical(ds)
     assert not _files(store)
+
+
+def test_a_tree_of_any_shape_is_kept(store):
+    one = xr.Dataset({"v": ("x", np.arange(3.0))})
+    tree = xr.DataTree.from_dict({"/b": one, "/b/c": one, "/a": one, "/a/d/e": one})
+    store.keep("tree", {"key": 1}, tree)
+    assert Store(store.path).recall("tree", {"key": 1}).value.identical(tree)
 
 
 def test_a_full_disk_costs_no_result(store, data, monkeypatch):
