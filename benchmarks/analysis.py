@@ -148,13 +148,16 @@ def child(threads: int, *arguments: Any) -> dict[str, float]:
 
 
 def compared(threads: int, n: int, tsne: bool, repeats: int) -> list[dict[str, Any]]:
-    """Rows of the table for one size: medians over processes, ratios to fxrelay."""
+    """Rows of the table for one size: medians over processes, in turns, ratios to fxrelay."""
     sides = SIDES if find_spec("corelay") else SIDES[:1]
+    times = {side: repeats if side == SIDES[0] or n <= PATIENCE else 1 for side in sides}
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for turn, side in product(range(repeats), sides):
+        if turn < times[side]:
+            runs[side].append(child(threads, "--one", side, n, int(tsne), times[side]))
     rows: list[dict[str, Any]] = []
     for side in sides:
-        times = repeats if side == SIDES[0] or n <= PATIENCE else 1
-        runs = [child(threads, "--one", side, n, int(tsne), times) for _ in range(times)]
-        found = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        found = {key: statistics.median(run[key] for run in runs[side]) for key in runs[side][0]}
         base = rows[0]["raw"] if rows else found
         ratio = {key: found[key] / base[key] for key in found}
         rows.append({
@@ -226,7 +229,7 @@ def main() -> None:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=int, default=[64, 2000, 5000, 8000])
-    parser.add_argument("--repeats", type=int, default=5, help="processes, and warm runs in each")
+    parser.add_argument("--repeats", type=int, default=7, help="processes, and warm runs in each")
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2], help="of each side")
     parser.add_argument("--large", action="store_true", help="measure many samples instead")
     parser.add_argument("--many", type=int, nargs=2, default=[50_000, 1_000_000],

@@ -99,7 +99,8 @@ class Squares:
             at = row[part], column[part]
             apart = self._rows(others[at]) - self._rows(rows[row[part]])
             square[at] = np.vecdot(apart, apart)
-        return np.ldexp(square, 2 * (self.odd - self.power), out=square)
+        unit = 2 * (self.odd - self.power)
+        return np.ldexp(square, unit, out=square) if unit else square
 
     def _rows(self, which: Any) -> Array:
         return self.x[which].astype(np.float64, copy=False)
