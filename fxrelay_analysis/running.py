@@ -117,9 +117,7 @@ def background(
     steps = pipeline.only(*(name.removeprefix(BACKGROUND) for name in pipeline.backgrounds))
     rows, categories_of = drawn(categories)
     data = loaded(variables(steps, ds, rows))
-    held = {name: store.hold(value) for name, value in data.items()}
-
-    work = Work(steps, held)
+    work = Work(steps, {name: store.hold(value) for name, value in data.items()})
 
     @cache
     def key() -> str:
